@@ -1,0 +1,1 @@
+"""The command line: one module a verb, each thin. What a verb needs is imported when it runs."""

@@ -1,0 +1,99 @@
+"""numasim show: a machine as numactl, MLC and its own model describe it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from numasim.cli import options
+
+if TYPE_CHECKING:
+    from numasim.machine import Machine
+
+Matrix = list[list[float]]
+
+
+def show(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name of `numasim list models`, or a file.")],
+    change: options.Changes = None,
+    simulate: Annotated[bool, typer.Option(help="Simulate the latency and bandwidth matrices.")] = True,
+    json: options.Json = False,
+) -> None:
+    """Show a machine: nodes and distances, simulated latency and bandwidth matrices, caches, TLBs, links, memory."""
+    from numasim.cli.words import pairs
+    from numasim.machine import load
+
+    machine = load(model, set=pairs(change or (), "--set"))
+    matrices = _matrices(machine) if simulate else {}
+    if json:
+        from numasim.results.json import text_of
+
+        print(text_of(_as_dict(machine, matrices)))
+    else:
+        _print(machine, matrices)
+
+
+def _matrices(machine: Machine) -> dict[str, Matrix]:
+    from numasim.study.matrix import bandwidth_matrix, latency_matrix
+
+    from numasim.cli.progress import progress
+
+    with progress() as report:
+        report("simulating idle latencies", -1)
+        latency = _plain(latency_matrix(machine))
+        report("simulating bandwidths", -1)
+        return {"latency_ns": latency, "bandwidth_gbps": _plain(bandwidth_matrix(machine))}
+
+
+def _plain(matrix: Any) -> Matrix:
+    return [[float(value) for value in row] for row in matrix]
+
+
+def _as_dict(machine: Machine, matrices: dict[str, Matrix]) -> dict[str, object]:
+    topology = machine.topology
+    nodes = [
+        {
+            "node": node,
+            "cpus": list(topology.node_cpus(node)),
+            "size_bytes": machine.node_memory[node].size_bytes,
+            "distances": [topology.distance(node, other) for other in range(topology.nodes)],
+        }
+        for node in range(topology.nodes)
+    ]
+    about = {"name": machine.name, "description": machine.description}
+    return {**about, "nodes": nodes, **matrices, "parameters": machine.expanded()}
+
+
+def _print(machine: Machine, matrices: dict[str, Matrix]) -> None:
+    from rich.text import Text
+
+    from numasim.machine.text import describe, numactl_hardware
+    from numasim.results.figures import console, table
+
+    out = console()
+    out.print(Text(machine.name, style="bold"))
+    out.print(Text(machine.description))
+    out.print()
+    print(numactl_hardware(machine), flush=True)  # as it is: numactl does not wrap its lines either
+    titles = {
+        "latency_ns": "Idle latency, ns: rows are the node of the core, columns that of the memory (simulated)",
+        "bandwidth_gbps": "Read bandwidth, GB/s, by all cores of a node (simulated)",
+    }
+    for name, matrix in matrices.items():
+        found = table(titles[name], "node", *(str(node) for node in range(len(matrix[0]))))
+        for node, row in enumerate(matrix):
+            found.add_row(str(node), *(_number(value) for value in row))
+        out.print()
+        out.print(found)
+    for title, rows in describe(machine):
+        found = table(title[:1].upper() + title[1:], "", last=" ")
+        found.show_header = False
+        for what, value in rows:
+            found.add_row(what, value)
+        out.print()
+        out.print(found)
+
+
+def _number(value: float) -> str:
+    return "-" if value != value else f"{value:.1f}"

@@ -1,0 +1,290 @@
+"""A record's way through its core's TLBs and caches, and the start of what goes beyond.
+
+Loads and stores whose address is known are looked up at once, even if that is a little ahead of their time (a window's
+length): right for what the core has to itself. Atomics and locks get an event at their own time.
+"""
+
+from typing import Any
+
+from numasim.engine import tlb
+from numasim.engine.cache import EXCLUSIVE, hint, line_of, peek, set_of, sliced_set_of, touch
+from numasim.engine.dram import charge
+from numasim.engine.fills import bring
+from numasim.engine.jit import kernel
+from numasim.engine.lists import push
+from numasim.engine.ops import own_stack
+from numasim.engine.packed import ADDRESS, CLASS, CLASS_MASK, KIND, KIND_MASK, SPLIT
+from numasim.engine.prefetch import train_strides, train_streams
+from numasim.engine.slots import (
+    AT_BUS,
+    AT_CORE_OWN,
+    AT_OWN,
+    find_inflight,
+    leave_core,
+    nothing_inflight,
+    take_slot,
+    wake_at,
+    writes,
+)
+from numasim.engine.stacks import account_private, count, note_join
+from numasim.engine.state import (
+    C_FABRIC,
+    C_FILL,
+    C_L1,
+    C_L2,
+    C_MEM_WAIT,
+    C_OS,
+    C_SPLIT,
+    C_TLB,
+    E_DTLB_MISS,
+    E_JOIN,
+    E_L1_MISS,
+    E_L2_HIT,
+    E_LOAD,
+    E_SPLIT,
+    E_STORE,
+    E_WALK,
+    SLOT_BITS,
+    SLOT_SHIFT,
+    SLOTS,
+    WIN_SHIFT,
+)
+from numasim.traces.records import ATOMIC, BRANCH, LOAD, PREFETCH, STORE, UNLOCK
+
+@kernel
+def after_tick(m: Any, t: int, now: int) -> int:
+    """When the thread runs again, if a timer tick has it at `now`."""
+    if m.p.tick_every > 0:
+        since = (now - m.front.phase[t]) % m.p.tick_every
+        if since < m.p.tick_length:
+            return now + m.p.tick_length - since
+    return now
+
+
+@kernel
+def private(
+    m: Any, core: int, group: int, va: int, klass: int, want: int, level: int, t: int, write: int, missed_l1: bool
+) -> tuple[int, int, int, int, int]:
+    """From t on in the core's own caches, page walk included.
+
+    Returns (line the L3 must give or -1, when, when translated, level still walked, cause of the last step).
+    """
+    translated = t
+    while True:
+        line = want if level == 0 else tlb.entry_line(m.pages, va, level)
+        dirty = write if level == 0 else 0
+        cause, hit = C_L1, False
+        if not missed_l1:
+            i = touch(m.l1, set_of(m.l1, core, line), line >> m.l1.bits)
+            if i >= 0 and (dirty == 0 or m.l1.tag[i] & EXCLUSIVE != 0):
+                hit = True
+                m.l1.tag[i] |= dirty
+                t += m.p.l1
+        if not hit:
+            cause = C_L2
+            t += m.p.l2
+            s = set_of(m.l2, core, line)
+            i = touch(m.l2, s, line >> m.l2.bits)
+            if i < 0 or (dirty and m.l2.tag[i] & EXCLUSIVE == 0):
+                unit = m.core.domain[core]
+                hint(m.l3, sliced_set_of(m.l3, unit, line))
+                victim = m.l2.tag[(s + 1) * m.l2.ways - 1] >> 3
+                hint(m.l3, sliced_set_of(m.l3, unit, line_of(m.l2, s, victim)))
+                return line, t, translated, level, cause
+            if dirty == 0 or peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) < 0:
+                bring(m, core, group, line, m.l2.tag[i] & EXCLUSIVE | dirty, False, True, t)
+        if level == 0:
+            return -1, t, translated, 0, cause
+        level = tlb.walked(m.tlb, core, klass, va, level)
+        if level == 0:
+            translated = t
+        missed_l1 = False
+
+
+@kernel
+def look_ahead(m: Any, t: int, core: int, i: int) -> None:
+    """Tell the host what a record soon to come will need."""
+    if i < m.front.end[t]:
+        va = m.word0[m.front.trace[t] + (i & m.front.mask[t])] & ADDRESS
+        if va >> 21 < m.pages.blocks:
+            line = tlb.physical(m.pages, va)
+            hint(m.l2, set_of(m.l2, core, line))
+            hint(m.l3, sliced_set_of(m.l3, m.core.domain[core], line))
+            tlb.hint_page(m.tlb, core, m.pages.block[va >> 21] & 3, va)
+
+
+@kernel
+def join(m: Any, t: int, core: int, x: int, b: int, kind: int, klass: int, at: int, start: int) -> int:
+    """The line is on its way with slot b. When the record's value is there (posted stores: at once), -1 while open,
+    -2 if the record must wait for a fill buffer first."""
+    s, i = m.slot, b << SLOT_SHIFT
+    if s.buffer[i] == 0:  # a prefetch: the load takes a fill buffer of its own to wait for it
+        if m.core.fills[core] == 0:
+            return -2
+        m.core.fills[core] -= 1
+        s.buffer[i] = 2
+    count(m.out, klass, E_JOIN)
+    if kind != LOAD and s.shared[i] == 0 and s.level[i] == 0 and s.kind[i] <= PREFETCH:
+        s.kind[i] = STORE
+        count(m.out, klass, E_STORE)
+        account_private(m.out, klass, 0, C_FILL, 0, 0, C_L1, m.p.l1)
+        return start + m.p.cycle
+    waiting = C_MEM_WAIT if s.stage[i] == AT_BUS else C_FABRIC
+    note_join(m.win.stack, x, s.stack, b, s.t0[i], at, waiting)
+    s.join[i] = push(m.win.next, s.join[i], x)
+    return -1
+
+
+@kernel
+def split_penalty(m: Any, t: int, core: int, x: int, va: int, klass: int, start: int) -> int:
+    """The second line of a split access: when the access can go on, -1 while that line is fetched, -2 if no fill
+    buffer is free."""
+    second = (va | 63) + 1
+    line = tlb.physical(m.pages, second)
+    if touch(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) >= 0:
+        return start + m.p.split
+    if m.core.fills[core] == 0 or m.core.nfree[core] == 0:
+        return -2
+    if find_inflight(m, core, line) >= 0:
+        return start + m.p.split
+    a = take_slot(m, core, t, line, second, klass, LOAD, start, x, 1)
+    m.slot.probe[a << SLOT_SHIFT] = 1
+    m.slot.stage[a << SLOT_SHIFT] = AT_OWN
+    wake_at(m, a, start)
+    return -1
+
+
+@kernel
+def execute(m: Any, t: int, x: int, a: int, now: int) -> int:
+    """Window entry x has its address; or, a >= 0, slot a goes on in its core's caches (a step of its page walk has
+    come, or an atomic's time). When the record's value is there, or -1 while that is open."""
+    o, w, s = m.core, m.win, m.slot
+    core = m.front.core[t]
+    group = m.front.group[t]
+    in_tlb = False
+    if a < 0:
+        word0, at = w.word0[x << WIN_SHIFT], w.at[x << WIN_SHIFT]
+        kind = word0 >> KIND & KIND_MASK
+        if kind == BRANCH:
+            return at + m.p.cycle
+        va, klass = word0 & ADDRESS, word0 >> CLASS & CLASS_MASK
+        ready = max(at, now)
+        start = after_tick(m, t, ready)
+        why = C_FILL
+        size = m.pages.block[va >> 21] & 3
+        want = tlb.physical(m.pages, va)
+        if word0 >> SPLIT & 1 and kind != ATOMIC:
+            why = C_SPLIT
+            if w.note[x << WIN_SHIFT] & 2 == 0:
+                count(m.out, klass, E_SPLIT)
+                ready = split_penalty(m, t, core, x, va, klass, start)
+                if ready == -2:
+                    o.queue[core] = push(w.next, o.queue[core], x)
+                    return -1
+                w.note[x << WIN_SHIFT] |= 2
+                if ready < 0:
+                    return -1
+                start = after_tick(m, t, ready)
+        posted = kind == STORE or kind == PREFETCH
+        write = writes(kind)
+        level, begin = 0, start
+        if kind <= STORE or kind == PREFETCH:
+            in_tlb = tlb.first_level(m.tlb, core, size, va)
+            if in_tlb:
+                i = touch(m.l1, set_of(m.l1, core, want), want >> m.l1.bits)
+                if i >= 0 and (write == 0 or m.l1.tag[i] & EXCLUSIVE != 0):
+                    m.l1.tag[i] |= write
+                    m.front.hot[t] = 1
+                    if start == at and kind == LOAD:
+                        m.out.l1[klass] += 1
+                    elif kind != PREFETCH:
+                        count(m.out, klass, E_STORE if write else E_LOAD)
+                        account_private(m.out, klass, ready - at, why, start - ready, 0, C_L1, m.p.l1)
+                    if m.front.ops[t]:
+                        own_stack(w.stack, x, ready - at, why, start - ready, 0, C_L1, m.p.l1)
+                    if m.p.ip_stride and kind == LOAD:
+                        train_strides(m, t, core, group, klass, va, start)
+                    return start + m.p.cycle if posted else start + m.p.l1
+        m.front.hot[t] = 0
+        if not nothing_inflight(m, core):
+            b = find_inflight(m, core, want)
+            if b >= 0:
+                end = join(m, t, core, x, b, kind, klass, at, start) if kind <= STORE else -2
+                if kind == PREFETCH:
+                    return start + m.p.cycle
+                if end != -2:
+                    if end < 0 and kind == STORE:
+                        w.note[x << WIN_SHIFT] |= 4  # looks again when the line is there
+                    return end
+            if o.fills[core] == 0 or o.nfree[core] == 0 or b >= 0:
+                o.queue[core] = push(w.next, o.queue[core], x)
+                return -1
+        if kind >= ATOMIC and kind != PREFETCH:
+            a = take_slot(m, core, t, want, va, klass, kind, at, -1 if kind == UNLOCK else x, 1)
+            charge(s, a, C_FILL, ready - at)
+            charge(s, a, C_OS, start - ready)
+            s.stage[a << SLOT_SHIFT] = AT_OWN
+            wake_at(m, a, start)
+            a = -1
+            return start + m.p.cycle if kind == UNLOCK else -1
+        if not in_tlb:
+            begin += m.p.stlb
+            count(m.out, klass, E_DTLB_MISS)
+            if tlb.known(m.tlb.l2, core, tlb.number(m.tlb, size, va)):
+                tlb.learn_first(m.tlb, core, size, va)
+            else:
+                level = tlb.walk_from(m.tlb, core, size, va)
+                count(m.out, klass, E_WALK)
+        if kind != PREFETCH:
+            count(m.out, klass, E_STORE if write else E_LOAD)
+            count(m.out, klass, E_L1_MISS)
+        if m.p.ip_stride and kind == LOAD:
+            train_strides(m, t, core, group, klass, va, start)
+    else:
+        i = a << SLOT_SHIFT
+        want, va, kind, level, klass = s.want[i], s.va[i], s.kind[i], s.level[i], s.klass[i]
+        size, write, posted = m.pages.block[va >> 21] & 3, writes(kind), False
+        at, start, ready, begin, why = now, now, now, now, C_FILL
+        if s.stage[i] == AT_OWN and level == 0:
+            if s.probe[i] == 0 and s.again[i] == 0:
+                count(m.out, klass, E_STORE)
+            in_tlb = False
+            if not tlb.first_level(m.tlb, core, size, va):
+                begin += m.p.stlb
+                count(m.out, klass, E_DTLB_MISS)
+                if tlb.known(m.tlb.l2, core, tlb.number(m.tlb, size, va)):
+                    tlb.learn_first(m.tlb, core, size, va)
+                else:
+                    level = tlb.walk_from(m.tlb, core, size, va)
+                    count(m.out, klass, E_WALK)
+    line, end, translated, level, cause = private(m, core, group, va, size, want, level, begin, write, in_tlb)
+    if line < 0 and a < 0:
+        count(m.out, klass, E_L2_HIT)
+        if kind != PREFETCH:
+            account_private(m.out, klass, ready - at, why, start - ready, translated - start, cause, end - translated)
+        if m.front.ops[t]:
+            own_stack(w.stack, x, ready - at, why, start - ready, translated - start, cause, end - translated)
+        if m.p.streamer:
+            train_streams(m, t, core, va, want, klass, end)
+        return start + m.p.cycle if posted else end
+    fresh = a < 0
+    if fresh:
+        a = take_slot(m, core, t, want, va, klass, kind, at, -1 if posted else x, 1)
+        s.demand[a << SLOT_SHIFT] = 0 if kind == PREFETCH else 1
+        charge(s, a, why, ready - at)
+        charge(s, a, C_OS, start - ready)
+    charge(s, a, C_TLB, translated - start)
+    s.level[a << SLOT_SHIFT] = level
+    charge(s, a, cause, end - translated)
+    if line < 0:
+        s.stage[a << SLOT_SHIFT] = AT_CORE_OWN
+        s.line[a << SLOT_SHIFT] = want
+        wake_at(m, a, end)
+    else:
+        leave_core(m, a, core, line, level, end)
+    if fresh:
+        if m.p.streamer and level == 0:
+            train_streams(m, t, core, va, want, klass, end)
+        look_ahead(m, t, core, w.index[x << WIN_SHIFT] + 2)
+        return start + m.p.cycle if posted else -1
+    return -1

@@ -1,0 +1,185 @@
+"""How kernels are compiled: the only file of the engine that knows numba is there, with vectors.py.
+
+@kernel     a component function. Called from Python it is the plain function (what the reference scheduler runs);
+            called from compiled code it is compiled and inlined.
+@rare       the same, but not inlined: for what is seldom called. Give it sub-tuples, not the whole machine, since
+            every pointer of a tuple is an argument of the call.
+@entry      what Python calls: the event loop. The only function kept in the disk cache.
+raw(m)      inside compiled code, the same nested NamedTuple with each array replaced by a bare pointer.
+prefetch    a hint to the host's memory; nothing in Python.
+
+NUMASIM_CHECK=1 compiles with arrays and bounds checks in place of pointers (slow; the tests run in it too).
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+CHECK = bool(os.environ.get("NUMASIM_CHECK"))
+
+try:
+    import numba
+    from llvmlite import ir
+    from numba.core import cgutils, types
+    from numba.extending import intrinsic, overload, register_jitable
+
+    HAVE_NUMBA = True
+except ImportError:  # a browser, say: the reference scheduler still runs
+    HAVE_NUMBA = False
+
+_options = {
+    "error_model": "numpy",
+    "boundscheck": CHECK,
+    "_nrt": not CHECK,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
+
+def kernel(f: F) -> F:
+    """A component function: plain in Python, compiled and inlined where compiled code calls it."""
+    return register_jitable(**_options, forceinline=True)(f) if HAVE_NUMBA else f
+
+
+def rare(f: F) -> F:
+    """A component function seldom called: compiled as a function of its own."""
+    return register_jitable(**_options)(f) if HAVE_NUMBA else f
+
+
+# ---- disk cache: numba looks only at the file of the cached function, never at those of its callees. So the folder
+# is named after all sources of the engine, and a change of any of them compiles anew.
+
+
+def _digest() -> str:
+    digest = hashlib.sha256(f"{numba.__version__} {CHECK}".encode())
+    for file in sorted(Path(__file__).parent.glob("**/*.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _trusted(path: Path) -> bool:
+    """Is this folder ours alone? What lies in it will be loaded as code."""
+    info = path.lstat()
+    ours = not hasattr(os, "getuid") or (info.st_uid == os.getuid() and info.st_mode & 0o022 == 0)
+    return ours and stat.S_ISDIR(info.st_mode) and os.access(path, os.W_OK)
+
+
+def cache_folder() -> str:
+    """Folder for compiled code, made if need be; "" if no place is writable and private (then nothing is cached).
+
+    Tried in order: $NUMASIM_CACHE, $XDG_CACHE_HOME, ~/.cache, the folder for temporary files.
+    """
+    user = str(os.getuid()) if hasattr(os, "getuid") else "user"
+    roots = [os.environ.get("NUMASIM_CACHE"), os.environ.get("XDG_CACHE_HOME"), os.path.expanduser("~/.cache")]
+    for root in [Path(r) / "numasim" for r in roots if r] + [Path(tempfile.gettempdir()) / f"numasim-{user}"]:
+        with contextlib.suppress(OSError):
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = root / f"engine-{_digest()}"
+            path.mkdir(exist_ok=True, mode=0o700)
+            if _trusted(root) and _trusted(path):
+                _prune(root, path)
+                return str(path)
+    return ""
+
+
+def _prune(root: Path, keep: Path) -> None:
+    """Leave the four youngest compiled engines; another checkout may still use its own."""
+    old = sorted((p for p in root.glob("engine-*") if p != keep), key=lambda p: p.stat().st_mtime, reverse=True)
+    for folder in old[3:]:
+        for file in folder.iterdir():
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+CACHE = cache_folder() if HAVE_NUMBA else ""
+
+
+def entry(f: F) -> F:
+    """What Python calls: compiled at its first call, or loaded from the disk cache."""
+    if not HAVE_NUMBA:
+        return f
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, CACHE  # read when decorating; others keep theirs
+    try:
+        return numba.njit(error_model="numpy", boundscheck=CHECK, nogil=True, cache=bool(CACHE), _nrt=not CHECK)(f)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@contextlib.contextmanager
+def one_compiles() -> Iterator[None]:
+    """Of several processes that start at once, one compiles and the others load what it made."""
+    if not CACHE or os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    with open(os.path.join(CACHE, "lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+# ---- pointers in place of arrays --------------------------------------------------------------------------------
+
+
+def raw(m: Any) -> Any:
+    """In compiled code: the same machine with bare pointers (unless NUMASIM_CHECK). In Python: the machine itself."""
+    return m
+
+
+def prefetch(array: Any, index: int) -> None:
+    """Tell the host's memory that array[index] will be used soon. Nothing in Python."""
+
+
+if HAVE_NUMBA:
+
+    def _raw_type(ty: Any) -> Any:
+        if isinstance(ty, types.Array):
+            assert ty.layout == "C" and ty.ndim == 1, f"flat C arrays only, not {ty}"
+            return types.CPointer(ty.dtype)
+        if isinstance(ty, types.BaseTuple):
+            return types.BaseTuple.from_types([_raw_type(t) for t in ty], getattr(ty, "instance_class", None))
+        return ty
+
+    @intrinsic
+    def _pointers(typingctx: Any, m: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            def convert(ty: Any, value: Any) -> Any:
+                if isinstance(ty, types.Array):
+                    return context.make_array(ty)(context, builder, value).data
+                if isinstance(ty, types.BaseTuple):
+                    parts = zip(ty, cgutils.unpack_tuple(builder, value, len(ty)), strict=True)
+                    return context.make_tuple(builder, _raw_type(ty), [convert(t, v) for t, v in parts])
+                return value
+
+            return convert(m, args[0])
+
+        return _raw_type(m)(m), codegen
+
+    @overload(raw, strict=False)
+    def _raw_compiled(m: Any) -> Any:
+        return (lambda m: m) if CHECK else (lambda m: _pointers(m))
+
+    @intrinsic
+    def _prefetch(typingctx: Any, p: Any, i: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            i32 = ir.IntType(32)
+            ptr = builder.gep(args[0], [args[1]], source_etype=context.get_data_type(sig.args[0].dtype))
+            kind = ir.FunctionType(ir.VoidType(), [ptr.type, i32, i32, i32])
+            hint = builder.module.declare_intrinsic("llvm.prefetch", [ptr.type], kind)
+            builder.call(hint, [ptr, i32(1), i32(3), i32(1)])  # for writing, keep, data
+            return context.get_dummy_value()
+
+        return types.void(p, types.intp), codegen
+
+    @overload(prefetch, inline="always", strict=False)
+    def _prefetch_compiled(array: Any, index: Any) -> Any:
+        if isinstance(array, types.CPointer):
+            return lambda array, index: _prefetch(array, index)
+        return lambda array, index: None

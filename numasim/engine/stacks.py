@@ -1,0 +1,121 @@
+"""Accounting: an access's picoseconds by cause go into its latency's row, exactly."""
+
+from typing import Any
+
+from numasim.engine.jit import kernel, rare
+from numasim.engine.state import (
+    BUCKETS,
+    C_OS,
+    C_TLB,
+    COUNT,
+    EVENT_WORDS,
+    SERIES,
+    SLOT_SHIFT,
+)
+from numasim.engine.vectors import pour, width
+
+
+@kernel
+def bucket(ps: int) -> int:
+    """Log bucket of a latency: 64 a power of two from 1024 ps up, all below in the first."""
+    e = width(ps | 1) - 1
+    return min(max((e - 10 << 6) + (ps >> max(e - 6, 0) & 63), 0), BUCKETS - 1) if e >= 10 else 0
+
+
+@kernel
+def count(out: Any, klass: int, event: int) -> None:
+    """One event of a class."""
+    out.events[klass * EVENT_WORDS + event] += 1
+
+
+@kernel
+def extremes(out: Any, klass: int, latency: int) -> None:
+    """Keep the smallest and largest latency of a class."""
+    if latency < out.low[klass]:
+        out.low[klass] = latency
+    if latency > out.high[klass]:
+        out.high[klass] = latency
+
+
+@kernel
+def account(out: Any, s: Any, a: int, end: int) -> None:
+    """Slot a's access is done: its stack, whose last word is the count, is poured into its latency's row."""
+    klass = s.klass[a << SLOT_SHIFT]
+    latency = end - s.t0[a << SLOT_SHIFT]
+    extremes(out, klass, latency)
+    s.stack[(a << SLOT_SHIFT) + COUNT] = 1
+    pour(out.rows, (klass * BUCKETS + bucket(latency)) * 16, s.stack, a << SLOT_SHIFT)
+
+
+@kernel
+def account_private(
+    out: Any, klass: int, waited: int, why: int, os: int, tlb: int, cause: int, rest: int
+) -> None:
+    """One access that ended in its own core's caches: time waited and why, interrupted, translation, the rest."""
+    latency = waited + os + tlb + rest
+    row = (klass * BUCKETS + bucket(latency)) * 16
+    extremes(out, klass, latency)
+    out.rows[row + COUNT] += 1
+    out.rows[row + why] += waited
+    out.rows[row + C_OS] += os
+    out.rows[row + C_TLB] += tlb
+    out.rows[row + cause] += rest
+
+
+@rare
+def note_join(snap: Any, x: int, stack: Any, a: int, t0: int, t: int, cause: int) -> None:
+    """A load (window entry x) joins slot a's fill at t: note the fill's stack as of t. What the slot was charged in
+    advance for its present step, beyond t, is taken from `cause`; what it has not been charged yet, given to it."""
+    upto = t0
+    for k in range(COUNT):
+        snap[(x << 4) + k] = stack[(a << SLOT_SHIFT) + k]
+        upto += stack[(a << SLOT_SHIFT) + k]
+    snap[(x << 4) + cause] -= upto - t
+
+
+@rare
+def joined_stack(snap: Any, x: int, stack: Any, a: int) -> None:
+    """The rest of the fill's causes, in place of the snapshot. A cause that would be negative is paid by the others."""
+    debt = 0
+    for k in range(COUNT):
+        rest = stack[(a << SLOT_SHIFT) + k] - snap[(x << 4) + k]
+        if rest < 0:
+            debt -= rest
+        snap[(x << 4) + k] = max(rest, 0)
+    for k in range(COUNT - 1, -1, -1):
+        pay = min(debt, snap[(x << 4) + k])
+        debt -= pay
+        snap[(x << 4) + k] -= pay
+
+
+@rare
+def account_joined(out: Any, snap: Any, x: int, klass: int, latency: int) -> None:
+    """A joined load is done, its stack being the snapshot."""
+    row = (klass * BUCKETS + bucket(latency)) * 16
+    extremes(out, klass, latency)
+    for k in range(COUNT):
+        out.rows[row + k] += snap[(x << 4) + k]
+    out.rows[row + COUNT] += 1
+
+
+@rare
+def begin_counting(out: Any, links: Any, dram: Any, classes: int) -> None:
+    """Warm-up is over: all that was counted so far is forgotten."""
+    for i in range(classes * BUCKETS * 16):
+        out.rows[i] = 0
+    for i in range(classes * EVENT_WORDS):
+        out.events[i] = 0
+    for i in range(classes):
+        out.l1[i] = 0
+        out.low[i] = 1 << 62
+        out.high[i] = 0
+    for i in range(links.edges):
+        links.messages[2 * i] = 0
+        links.messages[2 * i + 1] = 0
+        links.busy[i] = 0
+    for i in range(links.resources * SERIES):
+        links.series[i] = 0
+    for i in range(2 * dram.all_channels):
+        dram.busy[i] = 0
+    for i in range(dram.all_traffic):
+        dram.traffic[i] = 0

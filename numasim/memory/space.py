@@ -1,0 +1,244 @@
+"""The address space a program gets: regions of virtual addresses, and the physical frame and node behind every page."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from numasim.errors import UserError
+from numasim.memory.capacity import MachineLike, NodeMemory, size_text
+from numasim.memory.frames import FrameSource
+from numasim.memory.pages import (
+    BLOCK_SHIFT,
+    GIANT,
+    HUGE,
+    PAGE_SHIFT,
+    SMALL,
+    IntArray,
+    NodeArray,
+    Tables,
+    alignment,
+    page_runs,
+    parse_pages,
+    plan_tables,
+)
+from numasim.memory.placement import Placement, Policy, turns
+
+MAX_BYTES = 1 << 44
+MAX_REGIONS = 1 << 14
+MAX_SMALL_PAGES = 1 << 26
+
+
+class Region(NamedTuple):
+    """`size_bytes` of the address space from virtual address `base` up; `id` is its place in `PageMap.regions`."""
+
+    name: str
+    base: int
+    size_bytes: int
+    id: int
+
+
+class PageMap(NamedTuple):
+    """Virtual to physical, as int64 arrays. Physical 4 KiB frame f is the physical lines f << 6 .. f << 6 | 63.
+
+    - node_shift: physical line = node << node_shift | line in node.
+    - block: by va >> 21: page class (0: 4k, 1: 2m, 2: 1g) | region id << 2 | physical 2 MiB frame << 16 (no frame for
+      class 0); -1: unmapped.
+    - frame: by va >> 12, where the block's class is 0: physical 4 KiB frame, -1 past the region's end; else unused,
+      and no longer than the last such block.
+    - pt, pd, pdpt: by va >> 21, va >> 30, va >> 39: 4 KiB frame of the page-table page; -1 where there is none (a 2m
+      page has no PT, a 1g page no PD). pml4: the root's.
+    """
+
+    node_shift: int
+    block: IntArray
+    frame: IntArray
+    pt: IntArray
+    pd: IntArray
+    pdpt: IntArray
+    pml4: int
+    regions: list[Region]
+
+
+class _Run(NamedTuple):
+    """Pages of one class in a row: `first` is the first one's address in units of the page, `nodes` their nodes."""
+
+    region: int
+    page_class: int
+    first: int
+    nodes: NodeArray
+
+
+class _Wish(NamedTuple):
+    """How to back a region. `placement`: its own policy (mbind), None if it follows the space's (set_mempolicy)."""
+
+    pages: str
+    placement: Placement | None
+    touch_node: int
+
+
+class AddressSpace:
+    """Regions are laid from address 0 up, each aligned to 2 MiB (1 GiB for pages=1g); `finish` backs them with frames.
+
+    machine: what `numasim.machine.load` gives. seed: of the frames' order. pages: `4k 2m 1g thp`, for regions that do
+    not say. placement: the task's policy, as numactl sets it; page tables follow it. page_tables: node of all page-
+    table pages instead. home_node: node of the thread that touches pages first, for regions that do not say.
+    Raises UserError.
+    """
+
+    def __init__(
+        self,
+        machine: MachineLike,
+        seed: int,
+        pages: str = "4k",
+        placement: Placement | None = None,
+        page_tables: int | None = None,
+        home_node: int = 0,
+    ) -> None:
+        self._machine = machine
+        self._seed = seed & (1 << 63) - 1
+        self._pages = parse_pages(pages)
+        self._placement = placement or Placement()
+        self._page_tables = page_tables
+        self._home_node = home_node
+        self._end = 0
+        self._small_pages = 0
+        self._regions: list[Region] = []
+        self._wishes: list[_Wish] = []
+        memory = NodeMemory(machine)
+        turns(self._placement, home_node, memory)
+        if page_tables is not None:
+            memory.require([page_tables], "--page-tables")
+
+    def region(
+        self,
+        name: str,
+        size_bytes: int,
+        pages: str | None = None,
+        placement: Placement | None = None,
+        touch_node: int | None = None,
+    ) -> Region:
+        """Adds a region. A placement of its own moves its data only; its page tables follow the space's policy.
+
+        Its interleaving then starts with its first page; that of the space goes on from region to region.
+        Raises UserError for impossible sizes and nodes; whether it fits its nodes is known at `finish`.
+        """
+        size_bytes = int(size_bytes)
+        word = self._pages if pages is None else parse_pages(pages, f"pages of region {name!r}")
+        if not 0 < size_bytes <= MAX_BYTES:
+            raise UserError(f"size of {size_text(size_bytes)}", f"region {name!r}", f"1 byte to {size_text(MAX_BYTES)}")
+        wish = _Wish(word, placement, self._home_node if touch_node is None else touch_node)
+        turns(placement or self._placement, wish.touch_node, NodeMemory(self._machine))
+        step = alignment(word)
+        base = -(-self._end // step) * step
+        end = base + -(-size_bytes // step) * step
+        if end > MAX_BYTES or len(self._regions) == MAX_REGIONS:
+            limits = f"at most {size_text(MAX_BYTES)} and {MAX_REGIONS} regions in all"
+            raise UserError("the address space is full", f"region {name!r}", limits)
+        self._small_pages += sum(count for page_class, count in page_runs(word, size_bytes) if page_class == SMALL)
+        if self._small_pages > MAX_SMALL_PAGES:
+            limit = f"at most {MAX_SMALL_PAGES}; use pages=2m or 1g"
+            raise UserError(f"{self._small_pages} pages of 4 KiB in all", f"region {name!r}", limit)
+        self._end = end
+        self._regions.append(Region(name, base, size_bytes, len(self._regions)))
+        self._wishes.append(wish)
+        return self._regions[-1]
+
+    def finish(self) -> PageMap:
+        """Gives every page its node and frame. Raises UserError if nodes are too small, or there is no region."""
+        if not self._regions:
+            raise UserError("no region", "address space", "a workload that uses memory")
+        memory = NodeMemory(self._machine)
+        task = Policy(self._placement, memory)
+        blocks = self._end >> BLOCK_SHIFT
+        block_class, table_node = np.full(blocks, -1, np.int16), np.full(blocks, -1, np.int16)
+        runs: list[_Run] = []
+        for region, wish in zip(self._regions, self._wishes, strict=True):
+            mine = _place(region, wish, task, memory)
+            for run in mine:
+                _mark(run, block_class, table_node)
+            if wish.placement is not None:
+                span = slice(region.base >> BLOCK_SHIFT, (region.base + region.size_bytes - 1 >> BLOCK_SHIFT) + 1)
+                table_node[span] = task.tables(span.stop - span.start, wish.touch_node)
+            runs += mine
+        root = task.tables(1, self._home_node)
+        if self._page_tables is not None:
+            table_node[:], root[:] = self._page_tables, self._page_tables
+        tables = plan_tables(block_class, table_node)
+        settled = _settle(np.concatenate([tables.pt_node, tables.pd_node, tables.pdpt_node, root]), memory)
+        return self._map(runs, block_class, tables, settled)
+
+    def _map(self, runs: list[_Run], block_class: NodeArray, tables: Tables, table_nodes: NodeArray) -> PageMap:
+        """Hands out the frames. `table_nodes`: of the PTs, PDs, PDPTs and the root, in this order."""
+        source = FrameSource(_count(runs, table_nodes), self._seed)
+        block = np.full(len(block_class), -1, np.int64)
+        small = np.flatnonzero(block_class == SMALL)
+        # zeros, not full: a huge region before a small one leaves memory of the host untouched
+        frame = np.zeros((int(small[-1]) + 1) << 9 if len(small) else 0, np.int64)
+        frame.reshape(-1, 512)[small] = -1
+        for run in runs:
+            frames = source.take(run.page_class, run.nodes)
+            first, stop = run.first, run.first + len(frames)
+            owner = run.page_class | run.region << 2
+            if run.page_class == SMALL:
+                frame[first:stop] = frames
+                block[first >> 9 : (stop + 511) >> 9] = owner
+            elif run.page_class == HUGE:
+                block[first:stop] = frames << 16 | owner
+            else:
+                parts = frames[:, None] << 9 | np.arange(512)
+                block[first << 9 : stop << 9] = parts.ravel() << 16 | owner
+        levels = []
+        pages = source.take(SMALL, table_nodes)
+        for index, shift in ((tables.pt, 0), (tables.pd, 9), (tables.pdpt, 18)):
+            level = np.full((len(block) - 1 >> shift) + 1, -1, np.int64)
+            level[index], pages = pages[: len(index)], pages[len(index) :]
+            levels.append(level)
+        pt, pd, pdpt = levels
+        return PageMap(source.node_shift, block, frame, pt, pd, pdpt, int(pages[0]), list(self._regions))
+
+
+def _place(region: Region, wish: _Wish, task: Policy, memory: NodeMemory) -> list[_Run]:
+    """The pages of a region with their nodes, in the order of first touch."""
+    policy = task if wish.placement is None else Policy(wish.placement, memory)
+    runs, address = [], region.base
+    for page_class, count in page_runs(wish.pages, region.size_bytes):
+        shift = PAGE_SHIFT[page_class]
+        nodes = policy.place(region.name, page_class, count, wish.touch_node)
+        runs.append(_Run(region.id, page_class, address >> shift, nodes))
+        address += count << shift
+    return runs
+
+
+def _mark(run: _Run, block_class: NodeArray, block_node: NodeArray) -> None:
+    """Notes the class of the blocks of a run, and the node of each block's first page."""
+    if run.page_class == SMALL:
+        first, nodes = run.first >> 9, run.nodes[::512]
+    elif run.page_class == HUGE:
+        first, nodes = run.first, run.nodes
+    else:
+        first, nodes = run.first << 9, np.repeat(run.nodes, 512)
+    block_class[first : first + len(nodes)] = run.page_class
+    block_node[first : first + len(nodes)] = nodes
+
+
+def _settle(wanted: NodeArray, memory: NodeMemory) -> NodeArray:
+    """Nodes of the page-table pages: the wanted one, or the nearest to it with room, whatever the policy says."""
+    out = wanted.copy()
+    for node in np.unique(wanted).tolist():
+        mine = wanted == node
+        count = int(np.count_nonzero(mine))
+        nodes, placed = memory.spread([memory.nearest_first(node)], np.zeros(1, np.int64), 0, count, 4096)
+        if placed < count:
+            raise UserError("no memory left for page tables", "memory", "a smaller workload or larger pages")
+        out[mine] = nodes
+    return out
+
+
+def _count(runs: list[_Run], table_nodes: NodeArray) -> dict[int, tuple[int, int, int]]:
+    """Number of 4k, 2m and 1g frames wanted of each node."""
+    wanted = [(SMALL, table_nodes)] + [(run.page_class, run.nodes) for run in runs]
+    counts: dict[int, list[int]] = {}
+    for page_class, nodes in wanted:
+        for node in np.unique(nodes).tolist():
+            counts.setdefault(node, [0, 0, 0])[page_class] += int(np.count_nonzero(nodes == node))
+    return {node: (three[SMALL], three[HUGE], three[GIANT]) for node, three in sorted(counts.items())}

@@ -1,0 +1,176 @@
+"""Run a scenario: workloads laid out, threads seated, the engine driven, the result named."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import numasim
+from numasim.errors import UserError
+from numasim.machine import Machine, load
+from numasim.memory import AddressSpace, PageMap, Region
+from numasim.results import host
+from numasim.results.result import Result
+from numasim.study.scenario import Group, Scenario, single
+from numasim.study.seats import cpus_of, placement_of
+from numasim.workloads import base as workloads
+
+DEFAULT_ACCESSES = 1_000_000
+PREFETCHED = 1 << 20  # records between reports of progress
+Report = Callable[[str, float], None]
+
+
+class GroupSpace:
+    """The address space as one group sees it: its policy and page size, unless a rule of the scenario says otherwise."""
+
+    def __init__(self, space: AddressSpace, scenario: Scenario, group: Group, own_policy: bool) -> None:
+        self._space, self._scenario, self._group, self._own_policy = space, scenario, group, own_policy
+
+    def region(self, name: str, size_bytes: int, *, touch_node: int | None = None) -> Region:
+        """A region of the group."""
+        machine, group = self._scenario.machine, self._group
+        rule = next((r for r in self._scenario.regions if r.name in (name, f"{group.name}.{name}")), None)
+        placement = placement_of(machine, rule) if rule else None
+        if placement is None and self._own_policy:
+            placement = placement_of(machine, group)
+        pages = (rule.pages if rule else "") or group.pages
+        return self._space.region(name, size_bytes, pages=pages, placement=placement, touch_node=touch_node)
+
+
+def run(machine: Machine | str, workload: str, progress: Report | None = None, **words: Any) -> Result:
+    """Simulate one workload on a machine.
+
+    machine: a machine, or a name or file. words: keys of the workload (length="1e6"), the keys all have (threads,
+    accesses, laps, warmup, arrivals), and options as on the command line: cpunodebind, physcpubind, membind, preferred,
+    interleave, weighted_interleave, localalloc, pages, page_tables, seed, scheduler. progress(what, share done).
+    Raises UserError.
+    """
+    whole = load(machine) if isinstance(machine, str) else machine
+    return run_scenario(single(whole, workload, words), progress)
+
+
+def arrivals(text: str, threads: int, seed: int, thread: int) -> Callable[[int], Any] | None:
+    """Gaps in ps between a thread's operations, n at a time. text: "", "poisson:RATE/s" or "fixed:RATE/s", RATE being
+    that of all `threads` together. Raises UserError."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(poisson|fixed):([0-9.]+(?:[eE][+-]?[0-9]+)?)([kM]?)(?:/s)?", text)
+    if not found or float(found[2]) <= 0:
+        raise UserError(f"{text!r} is no arrival process", "arrivals", "poisson:RATE/s or fixed:RATE/s, such as poisson:50000/s")
+    rate = float(found[2]) * {"": 1, "k": 1e3, "M": 1e6}[found[3]]
+    mean = 1e12 * threads / rate
+    # a counter-based stream of its own for each thread: adding a thread shifts no other's arrivals
+    stream = np.random.Generator(np.random.Philox(key=[seed, 1 << 32 | thread]))
+    if found[1] == "fixed":
+        return lambda n: np.full(n, round(mean), np.int64)
+    return lambda n: np.maximum(stream.exponential(mean, n), 1).astype(np.int64)
+
+
+class _Part:
+    """A group with what was made of it."""
+
+    def __init__(self, group: Group, scenario: Scenario, space: AddressSpace, own_policy: bool, taken: list[int]) -> None:
+        machine = scenario.machine
+        self.group = group
+        self.workload = workloads.make(group.workload, group.keys)
+        needed = self.workload.threads() if hasattr(self.workload, "threads") else self.workload.default_threads
+        self.cpus = cpus_of(machine, group, group.threads or needed, taken)
+        nodes = [machine.topology.cpu_node(cpu) for cpu in self.cpus]
+        rng = np.random.Generator(np.random.Philox(key=[scenario.seed, len(taken)]))
+        ctx = workloads.Context(
+            machine, GroupSpace(space, scenario, group, own_policy), rng, list(range(len(self.cpus))), nodes
+        )
+        self.program = self.workload.build(ctx)
+        self.notes = list(getattr(self.program, "notes", ()))
+
+
+def _lengths(part: _Part) -> list[Any]:
+    """How long each thread runs: what was asked for, else one lap or its share of a million accesses."""
+    from numasim.engine.feed import Length
+
+    group, threads = part.group, part.program.threads
+    finite = max(1, sum(not t.endless for t in threads))
+    out = []
+    for t in threads:
+        accesses = -(-group.accesses // finite) if group.accesses else 0
+        if not group.accesses and not group.laps:
+            accesses = max(t.lap_accesses, DEFAULT_ACCESSES // finite)
+        out.append(Length(group.warmup, accesses, group.laps))
+    return out
+
+
+def run_scenario(scenario: Scenario, progress: Report | None = None) -> Result:
+    """Simulate a scenario. progress(what, share done; below 0: unknown) is called now and then. Raises UserError."""
+    from numasim.engine.simulate import Thread, simulate
+
+    tell = progress or (lambda what, done: None)
+    tell("laying out memory", -1.0)
+    machine = scenario.machine
+    first = scenario.groups[0]
+    tables = None
+    if scenario.page_tables:
+        if not scenario.page_tables.isdigit():
+            raise UserError(f"{scenario.page_tables!r} is no node", "--page-tables", "a node's number")
+        tables = int(scenario.page_tables)
+    taken: list[int] = []
+    home = cpus_of(machine, first, 1, ())
+    space = AddressSpace(
+        machine,
+        scenario.seed,
+        pages=first.pages,
+        placement=placement_of(machine, first),
+        page_tables=tables,
+        home_node=machine.topology.cpu_node(home[0]),
+    )
+    parts = []
+    for group in scenario.groups:
+        same = (group.placement, group.nodes) == (first.placement, first.nodes)
+        parts.append(_Part(group, scenario, space, not same, taken))
+        taken += parts[-1].cpus
+    pagemap = space.finish()
+    threads, names, sites, barriers = [], [], [], 0
+    for part in parts:
+        lengths = _lengths(part)
+        for k, program in enumerate(part.program.threads):
+            name = part.group.name if not program.group else program.group
+            if len(parts) > 1 and program.group:
+                name = f"{part.group.name}.{program.group}"
+            if name not in names:
+                names.append(name)
+                sites.append(part.program.sites)
+            gaps = None if program.endless else arrivals(part.group.arrivals, len(part.cpus), scenario.seed, len(threads))
+            if gaps is not None and not program.operations:
+                raise UserError("this workload has no operations", f"group {part.group.name}, key arrivals", "none")
+            threads.append(Thread(part.cpus[k], names.index(name), program, lengths[k], barriers, gaps))
+        barriers += max((max(p.barriers, default=-1) + 1 for p in part.program.threads), default=0)
+    total = sum(t.length.accesses + t.program.lap_accesses * (t.length.warmup + t.length.laps) for t in threads if not t.program.endless)
+    tell("simulating", 0.0)
+    raw = simulate(
+        machine, pagemap, threads, names, scenario.scheduler, lambda done: tell("simulating", min(done / max(total, 1), 1.0))
+    )
+    regions = [region.name for region in pagemap.regions]
+    return Result(raw, sites, regions, _provenance(scenario, parts, pagemap, raw))
+
+
+def _provenance(scenario: Scenario, parts: list[_Part], pagemap: PageMap, raw: Any) -> dict[str, Any]:
+    """Version, everything that was asked for, seed, host; a title and notes for people."""
+    told = []
+    for part in parts:
+        keys = "".join(f" {key}={value}" for key, value in part.group.keys.items())
+        cpus = f"CPU {part.cpus[0]}" if len(part.cpus) == 1 else f"{len(part.cpus)} CPUs"
+        memory = str(placement_of(scenario.machine, part.group) or "memory local").removeprefix("--")
+        told.append(f"{part.group.workload}{keys} on {cpus}, {memory}, pages {part.group.pages}")
+    notes = [note for part in parts for note in part.notes]
+    loads = int(raw.counters[:, raw.event_names.index("LLC-loads")].sum())
+    if loads:
+        misses = int(raw.counters[:, raw.event_names.index("LLC-load-misses")].sum())
+        notes.append(f"L3 hit share {100 * (loads - misses) / loads:.1f} % of {loads} look-ups")
+    return {
+        "version": numasim.__version__,
+        "configuration": scenario.expanded(),
+        "seed": scenario.seed,
+        "host": host.description(),
+        "title": f"{scenario.machine.name}: {'; '.join(told)}",
+        "notes": notes,
+    }

@@ -1,0 +1,36 @@
+"""trace: replays the recorded trace of a real program."""
+
+from dataclasses import dataclass
+
+from numasim.workloads.base import Context, Program, ThreadProgram, Workload, workload
+from numasim.workloads.settings import key, text
+
+
+@workload("trace")
+@dataclass(frozen=True)
+class Trace(Workload):
+    """Replays a trace (Parquet) that `numasim trace convert` made: its threads, its addresses, its regions."""
+
+    file: str = key(text(), "", "path of the trace")
+    dependence: str = key(text(), "", "how loads depend: chain, none, window:N, exact; default: as the trace says")
+
+    def threads(self) -> int:
+        """As many as were recorded."""
+        from numasim.traces.parquet import Reader
+
+        if not self.file:
+            raise self.error("file", "no trace given", "file=PATH of a trace made by `numasim trace convert`")
+        return max(1, len(Reader(self.file).meta.threads))
+
+    def build(self, ctx: Context) -> Program:
+        """The regions are those of the trace. `notes` say which rule of dependence is used."""
+        from numasim.traces import replay
+
+        if len(ctx.threads) != self.threads():
+            raise self.error("threads", f"{len(ctx.threads)} threads", f"{self.threads()}, as many as were recorded")
+        recorded = replay.program(self.file, ctx.space, self.dependence or None)
+        threads = [
+            ThreadProgram(thread.lap, thread.lap_accesses, True, operations=thread.operations)
+            for thread in recorded.threads
+        ]
+        return Program(threads, recorded.sites, (f"dependence={recorded.dependence}",))
