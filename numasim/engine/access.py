@@ -14,7 +14,7 @@ from numasim.engine.jit import kernel
 from numasim.engine.lists import push
 from numasim.engine.ops import own_stack
 from numasim.engine.packed import ADDRESS, CLASS, CLASS_MASK, KIND, KIND_MASK, SPLIT
-from numasim.engine.prefetch import train_strides, train_streams
+from numasim.engine.prefetch import fetch_l1, train_strides, train_streams
 from numasim.engine.slots import (
     AT_BUS,
     AT_CORE_OWN,
@@ -92,7 +92,7 @@ def private(
                 hint(m.l3, sliced_set_of(m.l3, unit, line_of(m.l2, s, victim)))
                 return line, t, translated, level, cause
             if dirty == 0 or peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) < 0:
-                bring(m, core, group, line, m.l2.tag[i] & EXCLUSIVE | dirty, False, True, t)
+                bring(m, core, group, line, m.l2.tag[i] & EXCLUSIVE | dirty, t)
         if level == 0:
             return -1, t, translated, 0, cause
         level = tlb.walked(m.tlb, core, klass, va, level)
@@ -124,7 +124,7 @@ def join(m: Any, t: int, core: int, x: int, b: int, kind: int, klass: int, at: i
         m.core.fills[core] -= 1
         s.buffer[i] = 2
     count(m.out, klass, E_JOIN)
-    if kind != LOAD and s.shared[i] == 0 and s.level[i] == 0 and s.kind[i] <= PREFETCH:
+    if kind == STORE and s.shared[i] == 0 and s.level[i] == 0 and s.kind[i] <= PREFETCH:
         s.kind[i] = STORE
         count(m.out, klass, E_STORE)
         account_private(m.out, klass, 0, C_FILL, 0, 0, C_L1, m.p.l1)
@@ -132,6 +132,8 @@ def join(m: Any, t: int, core: int, x: int, b: int, kind: int, klass: int, at: i
     waiting = C_MEM_WAIT if s.stage[i] == AT_BUS else C_FABRIC
     note_join(m.win.stack, x, s.stack, b, s.t0[i], at, waiting)
     s.join[i] = push(m.win.next, s.join[i], x)
+    if kind == STORE:
+        m.win.note[x << WIN_SHIFT] |= 4  # looks again when the line is there
     return -1
 
 
@@ -159,10 +161,10 @@ def execute(m: Any, t: int, x: int, a: int, now: int) -> int:
     """Window entry x has its address; or, a >= 0, slot a goes on in its core's caches (a step of its page walk has
     come, or an atomic's time). When the record's value is there, or -1 while that is open."""
     o, w, s = m.core, m.win, m.slot
-    core = m.front.core[t]
-    group = m.front.group[t]
-    in_tlb = False
-    if a < 0:
+    core, group = m.front.core[t], m.front.group[t]
+    fresh = a < 0
+    in_tlb, looked, level, why = False, False, 0, C_FILL
+    if fresh:
         word0, at = w.word0[x << WIN_SHIFT], w.at[x << WIN_SHIFT]
         kind = word0 >> KIND & KIND_MASK
         if kind == BRANCH:
@@ -170,64 +172,68 @@ def execute(m: Any, t: int, x: int, a: int, now: int) -> int:
         va, klass = word0 & ADDRESS, word0 >> CLASS & CLASS_MASK
         ready = max(at, now)
         start = after_tick(m, t, ready)
-        why = C_FILL
         size = m.pages.block[va >> 21] & 3
         want = tlb.physical(m.pages, va)
-        if word0 >> SPLIT & 1 and kind != ATOMIC:
+        plain = kind <= STORE or kind == PREFETCH
+        if word0 >> SPLIT & 1 and plain:
             why = C_SPLIT
             if w.note[x << WIN_SHIFT] & 2 == 0:
-                count(m.out, klass, E_SPLIT)
                 ready = split_penalty(m, t, core, x, va, klass, start)
                 if ready == -2:
                     o.queue[core] = push(w.next, o.queue[core], x)
                     return -1
+                count(m.out, klass, E_SPLIT)
                 w.note[x << WIN_SHIFT] |= 2
                 if ready < 0:
                     return -1
                 start = after_tick(m, t, ready)
-        posted = kind == STORE or kind == PREFETCH
-        write = writes(kind)
-        level, begin = 0, start
-        if kind <= STORE or kind == PREFETCH:
-            in_tlb = tlb.first_level(m.tlb, core, size, va)
-            if in_tlb:
-                i = touch(m.l1, set_of(m.l1, core, want), want >> m.l1.bits)
-                if i >= 0 and (write == 0 or m.l1.tag[i] & EXCLUSIVE != 0):
-                    m.l1.tag[i] |= write
-                    m.front.hot[t] = 1
-                    if start == at and kind == LOAD:
-                        m.out.l1[klass] += 1
-                    elif kind != PREFETCH:
-                        count(m.out, klass, E_STORE if write else E_LOAD)
-                        account_private(m.out, klass, ready - at, why, start - ready, 0, C_L1, m.p.l1)
-                    if m.front.ops[t]:
-                        own_stack(w.stack, x, ready - at, why, start - ready, 0, C_L1, m.p.l1)
-                    if m.p.ip_stride and kind == LOAD:
-                        train_strides(m, t, core, group, klass, va, start)
-                    return start + m.p.cycle if posted else start + m.p.l1
+        write, posted = writes(kind), kind == STORE or kind == PREFETCH
+    else:
+        i = a << SLOT_SHIFT
+        want, va, kind, level, klass = s.want[i], s.va[i], s.kind[i], s.level[i], s.klass[i]
+        at, start, ready = now, now, now
+        size, write, posted, plain = m.pages.block[va >> 21] & 3, writes(kind), False, False
+    begin = start
+    translate = fresh or (s.stage[a << SLOT_SHIFT] == AT_OWN and level == 0)
+    if translate and (plain or not fresh):
+        in_tlb = tlb.first_level(m.tlb, core, size, va)
+        if in_tlb and fresh:
+            looked = True
+            i = touch(m.l1, set_of(m.l1, core, want), want >> m.l1.bits)
+            if i >= 0 and (write == 0 or m.l1.tag[i] & EXCLUSIVE != 0):
+                m.l1.tag[i] |= write
+                m.front.hot[t] = 1
+                if start == at and kind == LOAD:
+                    m.out.l1[klass] += 1
+                elif kind != PREFETCH:
+                    count(m.out, klass, E_STORE if write else E_LOAD)
+                    account_private(m.out, klass, ready - at, why, start - ready, 0, C_L1, m.p.l1)
+                if m.front.ops[t]:
+                    own_stack(w.stack, x, ready - at, why, start - ready, 0, C_L1, m.p.l1)
+                if m.p.ip_stride and kind == LOAD:
+                    train_strides(m, t, core, klass, va, start)
+                return start + m.p.cycle if posted else start + m.p.l1
+    if fresh:
         m.front.hot[t] = 0
         if not nothing_inflight(m, core):
             b = find_inflight(m, core, want)
-            if b >= 0:
-                end = join(m, t, core, x, b, kind, klass, at, start) if kind <= STORE else -2
+            if b >= 0 and plain:
                 if kind == PREFETCH:
                     return start + m.p.cycle
+                end = join(m, t, core, x, b, kind, klass, at, start)
                 if end != -2:
-                    if end < 0 and kind == STORE:
-                        w.note[x << WIN_SHIFT] |= 4  # looks again when the line is there
                     return end
             if o.fills[core] == 0 or o.nfree[core] == 0 or b >= 0:
                 o.queue[core] = push(w.next, o.queue[core], x)
                 return -1
-        if kind >= ATOMIC and kind != PREFETCH:
-            a = take_slot(m, core, t, want, va, klass, kind, at, -1 if kind == UNLOCK else x, 1)
-            charge(s, a, C_FILL, ready - at)
-            charge(s, a, C_OS, start - ready)
-            s.stage[a << SLOT_SHIFT] = AT_OWN
-            wake_at(m, a, start)
-            a = -1
-            return start + m.p.cycle if kind == UNLOCK else -1
-        if not in_tlb:
+        if kind != PREFETCH and plain:
+            count(m.out, klass, E_STORE if write else E_LOAD)
+            count(m.out, klass, E_L1_MISS)
+    elif translate and s.probe[a << SLOT_SHIFT] == 0 and s.again[a << SLOT_SHIFT] == 0:
+        count(m.out, klass, E_STORE)
+    line, end, translated, cause = want, start, start, C_L1
+    if plain or not fresh:
+        if translate and not in_tlb:
             begin += m.p.stlb
             count(m.out, klass, E_DTLB_MISS)
             if tlb.known(m.tlb.l2, core, tlb.number(m.tlb, size, va)):
@@ -235,56 +241,48 @@ def execute(m: Any, t: int, x: int, a: int, now: int) -> int:
             else:
                 level = tlb.walk_from(m.tlb, core, size, va)
                 count(m.out, klass, E_WALK)
-        if kind != PREFETCH:
-            count(m.out, klass, E_STORE if write else E_LOAD)
-            count(m.out, klass, E_L1_MISS)
-        if m.p.ip_stride and kind == LOAD:
-            train_strides(m, t, core, group, klass, va, start)
-    else:
-        i = a << SLOT_SHIFT
-        want, va, kind, level, klass = s.want[i], s.va[i], s.kind[i], s.level[i], s.klass[i]
-        size, write, posted = m.pages.block[va >> 21] & 3, writes(kind), False
-        at, start, ready, begin, why = now, now, now, now, C_FILL
-        if s.stage[i] == AT_OWN and level == 0:
-            if s.probe[i] == 0 and s.again[i] == 0:
-                count(m.out, klass, E_STORE)
-            in_tlb = False
-            if not tlb.first_level(m.tlb, core, size, va):
-                begin += m.p.stlb
-                count(m.out, klass, E_DTLB_MISS)
-                if tlb.known(m.tlb.l2, core, tlb.number(m.tlb, size, va)):
-                    tlb.learn_first(m.tlb, core, size, va)
-                else:
-                    level = tlb.walk_from(m.tlb, core, size, va)
-                    count(m.out, klass, E_WALK)
-    line, end, translated, level, cause = private(m, core, group, va, size, want, level, begin, write, in_tlb)
-    if line < 0 and a < 0:
+        line, end, translated, level, cause = private(m, core, group, va, size, want, level, begin, write, looked)
+    if fresh and line < 0:
         count(m.out, klass, E_L2_HIT)
         if kind != PREFETCH:
             account_private(m.out, klass, ready - at, why, start - ready, translated - start, cause, end - translated)
         if m.front.ops[t]:
             own_stack(w.stack, x, ready - at, why, start - ready, translated - start, cause, end - translated)
-        if m.p.streamer:
-            train_streams(m, t, core, va, want, klass, end)
-        return start + m.p.cycle if posted else end
-    fresh = a < 0
-    if fresh:
-        a = take_slot(m, core, t, want, va, klass, kind, at, -1 if posted else x, 1)
-        s.demand[a << SLOT_SHIFT] = 0 if kind == PREFETCH else 1
-        charge(s, a, why, ready - at)
-        charge(s, a, C_OS, start - ready)
-    charge(s, a, C_TLB, translated - start)
-    s.level[a << SLOT_SHIFT] = level
-    charge(s, a, cause, end - translated)
-    if line < 0:
-        s.stage[a << SLOT_SHIFT] = AT_CORE_OWN
-        s.line[a << SLOT_SHIFT] = want
-        wake_at(m, a, end)
     else:
-        leave_core(m, a, core, line, level, end)
-    if fresh:
-        if m.p.streamer and level == 0:
-            train_streams(m, t, core, va, want, klass, end)
+        if fresh:
+            a = take_slot(m, core, t, want, va, klass, kind, at, -1 if posted or kind == UNLOCK else x, 1)
+            s.demand[a << SLOT_SHIFT] = 0 if kind == PREFETCH else 1
+            charge(s, a, why, ready - at)
+            charge(s, a, C_OS, start - ready)
+        charge(s, a, C_TLB, translated - start)
+        s.level[a << SLOT_SHIFT] = level
+        charge(s, a, cause, end - translated)
+        if fresh and not plain:  # an atomic looks at its line at its own time
+            s.stage[a << SLOT_SHIFT] = AT_OWN
+            wake_at(m, a, start)
+            return start + m.p.cycle if kind == UNLOCK else -1
+        if line < 0:
+            s.stage[a << SLOT_SHIFT] = AT_CORE_OWN
+            s.line[a << SLOT_SHIFT] = want
+            wake_at(m, a, end)
+        else:
+            leave_core(m, a, core, line, level, end)
+        if not fresh:
+            return -1
         look_ahead(m, t, core, w.index[x << WIN_SHIFT] + 2)
-        return start + m.p.cycle if posted else -1
-    return -1
+    if level == 0:
+        after_miss(m, t, core, va, want, klass, kind, end)
+    if posted:
+        return start + m.p.cycle
+    return end if line < 0 else -1
+
+
+@kernel
+def after_miss(m: Any, t: int, core: int, va: int, want: int, klass: int, kind: int, now: int) -> None:
+    """The prefetchers see an access that missed L1."""
+    if m.p.streamer:
+        train_streams(m, t, core, va, want, klass, now)
+    if m.p.ip_stride and kind == LOAD:
+        train_strides(m, t, core, klass, va, now)
+    if m.p.next_line:
+        fetch_l1(m, t, core, klass, va + 64, now)

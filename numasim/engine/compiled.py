@@ -12,7 +12,7 @@ import numpy as np
 from numasim.engine.acts import settle, wait_for_link
 from numasim.engine.core import dispatch, links
 from numasim.engine.jit import entry, kernel, one_compiles, raw
-from numasim.engine.path import arrive, complete, locked, serve_channel, step
+from numasim.engine.path import arrive, choose, complete, locked, look_again, step, take_bus
 from numasim.engine.slots import AT_CORE, AT_L3, AT_OWN, wake_at
 from numasim.engine.state import K_RUNNING, K_STARVED, SLOT_BITS, SLOT_SHIFT, SLOTS, Array, Machine
 from numasim.traces.records import ATOMIC, LOCK, UNLOCK
@@ -48,11 +48,18 @@ def first_other(tree: Any, n: int, a: int) -> int:
 def act(m: Any, tree: Any, a: int, now: int, bound: int, budget: int) -> tuple[int, int, int]:
     """Actor a acts at `now`: (when it acts next or -1, how many events that were, what time it is then)."""
     s = m.slot
-    if a >= m.channels:
-        return serve_channel(m, a - m.channels, now), 1, now
-    if a < m.fronts and AT_L3 <= s.stage[a << SLOT_SHIFT] < AT_CORE:
-        t, channel, when = step(m, a, now)
-        if channel >= 0 and when >= 0:
+    if a >= m.channels or (a < m.fronts and AT_L3 <= s.stage[a << SLOT_SHIFT] < AT_CORE):
+        slot, channel, when = a, -1, -1
+        if a >= m.channels:
+            slot, start, t = choose(m, a - m.channels, now)
+        else:
+            t, channel, when, start = step(m, a, now)
+        if start >= 0:
+            t = take_bus(m, slot, now, start)
+            if slot != a:
+                wake_at(m, slot, t)
+                t = look_again(m, a - m.channels)
+        if channel >= 0:
             wake_at(m, m.channels + channel, when)
         return t, 1, now
     goes_on, t, events, ended = -1, -1, 1, False

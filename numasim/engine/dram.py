@@ -37,7 +37,7 @@ def charge(s: Any, a: int, cause: int, dt: int) -> None:
     s.stack[(a << SLOT_SHIFT) + (cause if s.level[a << SLOT_SHIFT] == 0 else C_TLB)] += dt
 
 
-@kernel
+@rare
 def place(d: Any, node: int, line: int) -> tuple[int, int, int]:
     """(channel, bank, row) of a line: channel and bank numbered over the machine.
 
@@ -123,6 +123,7 @@ def arrive(d: Any, s: Any, a: int, node: int, line: int, now: int) -> int:
     ch, b, row = place(d, node, line)
     s.arrived[a << SLOT_SHIFT] = now
     s.bank[a << SLOT_SHIFT] = b
+    s.row[a << SLOT_SHIFT] = row
     s.source[a << SLOT_SHIFT] = ch
     c = ch << CHAN
     if d.chan[c + QUEUED] >= par(d, node, QUEUE):
@@ -190,7 +191,7 @@ def next_of_bank(d: Any, s: Any, node: int, b: int) -> int:
         x = tail
         while True:
             y = s.next[x]
-            if place(d, node, s.line[y << SLOT_SHIFT])[2] == d.bank[o + ROW]:
+            if s.row[y << SLOT_SHIFT] == d.bank[o + ROW]:
                 before = x
                 break
             x = y
@@ -222,12 +223,10 @@ def pass_data(d: Any, s: Any, control: Any, links: Any, a: int, now: int, start:
     return start + par(d, node, TCL) + burst, ch
 
 
-@kernel
+@rare
 def from_overflow(d: Any, s: Any, ch: int, b: int, now: int) -> tuple[int, int]:
     """A place in the queue is free: one from outside comes in. (it and when it is ready, if its bank is idle; -1)."""
     c = ch << CHAN
-    if d.chan[c + OVERFLOW] < 0:
-        return -1, -1
     x, d.chan[c + OVERFLOW] = pop(s.next, d.chan[c + OVERFLOW])
     d.chan[c + QUEUED] += 1
     o = s.bank[x << SLOT_SHIFT] << BANK
@@ -235,18 +234,15 @@ def from_overflow(d: Any, s: Any, ch: int, b: int, now: int) -> tuple[int, int]:
         d.bank[o + TAIL] = push(s.next, d.bank[o + TAIL], x)
         return -1, -1
     node = d.chan[c + NODE]
-    row = place(d, node, s.line[x << SLOT_SHIFT])[2]
-    return x, prepare(d, s, ch, node, s.bank[x << SLOT_SHIFT], x, row, now)
+    return x, prepare(d, s, ch, node, s.bank[x << SLOT_SHIFT], x, s.row[x << SLOT_SHIFT], now)
 
 
-@kernel
+@rare
 def turn(d: Any, s: Any, ch: int, b: int, now: int) -> tuple[int, int]:
-    """A free bank takes the next request waiting for it: (which, when it is ready for the bus), -1 for none."""
-    if d.bank[(b << BANK) + BUSY] >= 0 or d.bank[(b << BANK) + TAIL] < 0:
-        return -1, -1
+    """A free bank takes the next request waiting for it: (which, when it is ready for the bus)."""
     node = d.chan[(ch << CHAN) + NODE]
     a = next_of_bank(d, s, node, b)
-    return a, prepare(d, s, ch, node, b, a, place(d, node, s.line[a << SLOT_SHIFT])[2], now)
+    return a, prepare(d, s, ch, node, b, a, s.row[a << SLOT_SHIFT], now)
 
 
 # ---- posted writes -------------------------------------------------------------------------------------------------
@@ -306,7 +302,7 @@ def write(d: Any, control: Any, series: Any, resources: int, edges: int, node: i
 # ---- the alternative: a measured curve ---------------------------------------------------------------------------
 
 
-@kernel
+@rare
 def by_curve(d: Any, s: Any, control: Any, links: Any, a: int, node: int, now: int) -> int:
     """Latency from the node's measured bandwidth-latency curve at the bandwidth of its last 63 requests, beyond a bus
     that no more than the curve's peak passes: when the data is there. (As Mess does: Esmaili-Dokht et al., MICRO 2024.)

@@ -87,31 +87,15 @@ def put_l2(m: Any, core: int, group: int, line: int, flags: int, now: int) -> No
 
 
 @rare
-def put_dirty(l2: Any, core: int, line: int, flags: int) -> bool:
-    """A dirty line leaves L1: is it in L2, which then takes the change?"""
-    i = touch(l2, set_of(l2, core, line), line >> l2.bits)
-    if i < 0:
-        return False
-    l2.tag[i] |= flags & (DIRTY | EXCLUSIVE)
-    return True
+def spill(m: Any, core: int, group: int, line: int, flags: int, now: int) -> None:
+    """A dirty line leaves L1: L2 takes the change, or the line."""
+    put_l2(m, core, group, line, flags & (DIRTY | EXCLUSIVE), now)
 
 
 @kernel
-def bring(m: Any, core: int, group: int, line: int, flags: int, beyond: bool, l1: bool, now: int) -> None:
-    """The line enters L1 (l1), and L2 if it comes from beyond. Victims move down."""
-    out = 0
+def bring(m: Any, core: int, group: int, line: int, flags: int, now: int) -> None:
+    """The line enters L1."""
     s = set_of(m.l1, core, line)
-    if l1:
-        out = insert(m.l1, s, line >> m.l1.bits, flags)
-    put, put_flags = line if beyond else -1, flags & (EXCLUSIVE if l1 else EXCLUSIVE | DIRTY)
-    while True:  # one place where a line is put into L2: the line itself, then perhaps L1's victim
-        if put >= 0:
-            put_l2(m, core, group, put, put_flags, now)
-        if out & DIRTY == 0:
-            return
-        victim = line_of(m.l1, s, out >> 3)
-        put_flags = out & (DIRTY | EXCLUSIVE)
-        out = 0
-        if put_dirty(m.l2, core, victim, put_flags):
-            return
-        put = victim
+    out = insert(m.l1, s, line >> m.l1.bits, flags)
+    if out & DIRTY:
+        spill(m, core, group, line_of(m.l1, s, out >> 3), out, now)

@@ -5,7 +5,7 @@ from typing import Any
 from numasim.engine import directory, dram, links, tlb
 from numasim.engine.cache import DIRTY, EXCLUSIVE, remove, set_of, sliced_set_of, touch
 from numasim.engine.dram import charge
-from numasim.engine.fills import VICTIM, bring, put_l3
+from numasim.engine.fills import VICTIM, bring, put_l2, put_l3
 from numasim.engine.jit import kernel, rare
 from numasim.engine.lists import pop, push
 from numasim.engine.packed import CLASS, CLASS_MASK
@@ -170,25 +170,33 @@ def take_bus(m: Any, a: int, now: int, start: int) -> int:
     s, d = m.slot, m.dram
     b = s.bank[a << SLOT_SHIFT]
     data, ch = dram.pass_data(d, s, m.control, m.links, a, now, start)
-    x, ready = dram.from_overflow(d, s, ch, b, now)
-    if x >= 0:
-        s.stage[x << SLOT_SHIFT] = AT_BUS
-        wake_at(m, x, ready)
-    x, ready = dram.turn(d, s, ch, b, now)
-    if x >= 0:
+    if d.chan[(ch << dram.CHAN) + dram.OVERFLOW] >= 0:
+        x, ready = dram.from_overflow(d, s, ch, b, now)
+        if x >= 0:
+            s.stage[x << SLOT_SHIFT] = AT_BUS
+            wake_at(m, x, ready)
+    if d.bank[(b << dram.BANK) + dram.BUSY] < 0 and d.bank[(b << dram.BANK) + dram.TAIL] >= 0:
+        x, ready = dram.turn(d, s, ch, b, now)
         s.stage[x << SLOT_SHIFT] = AT_BUS
         wake_at(m, x, ready)
     return head_home(m, a, data)
 
 
 @kernel
-def serve_channel(m: Any, ch: int, now: int) -> int:
-    """A channel's bus is free, and requests wait for it: when the channel acts next, -1 if none is left."""
+def choose(m: Any, ch: int, now: int) -> tuple[int, int, int]:
+    """A channel's bus may be free, and requests wait for it: (slot that takes it or -1, its start; when the channel
+    looks again if nobody took it)."""
     d, c = m.dram, ch << dram.CHAN
     if d.chan[c + dram.BUS] > now:  # a batch of writes came between
-        return d.chan[c + dram.BUS]
+        return -1, -1, d.chan[c + dram.BUS]
     a, start = dram.choose(d, m.slot, ch, now)
-    wake_at(m, a, take_bus(m, a, now, start))
+    return a, start, -1
+
+
+@kernel
+def look_again(m: Any, ch: int) -> int:
+    """A request of those waiting took the bus: when the channel acts next, -1 if none is left."""
+    d, c = m.dram, ch << dram.CHAN
     if d.chan[c + dram.READY] < 0:
         d.chan[c + dram.ARMED] = 0
         return -1
@@ -196,34 +204,33 @@ def serve_channel(m: Any, ch: int, now: int) -> int:
 
 
 @kernel
-def step(m: Any, a: int, now: int) -> tuple[int, int, int]:
-    """Slot a acts beyond its core: (when it acts next, -1 if others decide that; a channel that must act, when; -1)."""
+def step(m: Any, a: int, now: int) -> tuple[int, int, int, int]:
+    """Slot a acts beyond its core: (when it acts next, -1 if others decide that; a channel that must act, when; -1;
+    when its data passes the bus it now takes, -1 if it does not)."""
     s, i = m.slot, a << SLOT_SHIFT
     stage = s.stage[i]
     if stage == AT_L3:
         charge(s, a, C_L3, m.p.l3)
         if s.shared[i] == directory.ASK and s.level[i] == 0:
             s.stage[i] = AT_DIRECTORY
-            return now + m.p.l3, -1, -1
-        return look_up_l3(m, a, now + m.p.l3), -1, -1
+            return now + m.p.l3, -1, -1, -1
+        return look_up_l3(m, a, now + m.p.l3), -1, -1, -1
     if stage == AT_LINK:
-        return over_link(m, a, now), -1, -1
+        return over_link(m, a, now), -1, -1, -1
     if stage == AT_MEMORY:
         node = s.line[i] >> m.pages.node_shift
         if m.dram.kind[node] == dram.CURVE:
-            return head_home(m, a, dram.by_curve(m.dram, s, m.control, m.links, a, node, now)), -1, -1
+            return head_home(m, a, dram.by_curve(m.dram, s, m.control, m.links, a, node, now)), -1, -1, -1
         s.stage[i] = stage = AT_BUS
         t = dram.arrive(m.dram, s, a, node, s.line[i], now)
         if t != now:
-            return t, -1, -1
+            return t, -1, -1, -1
     if stage == AT_BUS:
         start, channel = dram.at_bus(m.dram, s, a, now)
-        if start >= 0:
-            return take_bus(m, a, now, start), -1, -1
-        return -1, s.source[i], channel
+        return -1, s.source[i] if channel >= 0 else -1, channel, start
     if stage == AT_DIRECTORY:
-        return at_directory(m, a, now), -1, -1
-    return head_home(m, a, now), -1, -1  # AT_GIVER
+        return at_directory(m, a, now), -1, -1, -1
+    return head_home(m, a, now), -1, -1, -1  # AT_GIVER
 
 
 # ---- back in the core ----------------------------------------------------------------------------------------------
@@ -244,7 +251,10 @@ def arrive(m: Any, a: int, now: int) -> bool:
             flags |= writes(s.kind[i])
         if m.p.inclusion != VICTIM and s.source[i] >= 0:
             put_l3(m, core, group, line, 0, now)
-        bring(m, core, group, line, flags, True, s.buffer[i] > 0, now)
+        if s.buffer[i] > 0:
+            bring(m, core, group, line, flags, now)
+            flags &= EXCLUSIVE
+        put_l2(m, core, group, line, flags, now)
     if level == 0:
         return False
     s.level[i] = tlb.walked(m.tlb, core, m.pages.block[s.va[i] >> 21] & 3, s.va[i], level)

@@ -27,7 +27,7 @@ def in_l2(m: Any, core: int, line: int) -> bool:
     return peek(m.l2, set_of(m.l2, core, line), line >> m.l2.bits) >= 0
 
 
-@kernel
+@rare
 def run_ahead(m: Any, t: int, core: int, o: int, va: int, line: int, klass: int, now: int) -> None:
     """A stream goes on: ask for the next lines."""
     streams = m.core.streams
@@ -92,15 +92,24 @@ def next_stride(strides: Any, core: int, site: int, va: int) -> int:
     return ahead if strides[o + 3] >= 2 and ahead >> 12 == va >> 12 and ahead >> 6 != va >> 6 else -1
 
 
+@rare
+def fetch_l1(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
+    """Ask for the line of an address, for L1, if it is within reach and on nobody's way."""
+    o = m.core
+    if va & 4095 == 0 or o.fills[core] <= 1 or o.nfree[core] <= 1:
+        return
+    line = physical(m.pages, va)
+    known = peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) >= 0 or in_l2(m, core, line)
+    if not known and find_inflight(m, core, line) < 0:
+        a = take_slot(m, core, t, line, va, klass, PREFETCH, now, -1, 1)
+        m.slot.demand[a << SLOT_SHIFT] = 0
+        leave_core(m, a, core, line, 0, now + m.p.l2)
+        count(m.out, klass, E_PREFETCH)
+
+
 @kernel
-def train_strides(m: Any, t: int, core: int, group: int, site: int, va: int, now: int) -> None:
+def train_strides(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
     """The L1 sees a load of an instruction."""
-    ahead = next_stride(m.core.strides, core, site, va)
-    if ahead >= 0 and m.core.fills[core] > 1 and m.core.nfree[core] > 1:
-        line = physical(m.pages, ahead)
-        known = peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) >= 0 or in_l2(m, core, line)
-        if not known and find_inflight(m, core, line) < 0:
-            a = take_slot(m, core, t, line, ahead, site, PREFETCH, now, -1, 1)
-            m.slot.demand[a << SLOT_SHIFT] = 0
-            leave_core(m, a, core, line, 0, now + m.p.l2)
-            count(m.out, site, E_PREFETCH)
+    ahead = next_stride(m.core.strides, core, klass, va)
+    if ahead >= 0:
+        fetch_l1(m, t, core, klass, ahead, now)

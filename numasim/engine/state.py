@@ -186,6 +186,7 @@ class Slot(NamedTuple):
     lock: Array
     probe: Array  # 1: fetches the second line of a split access
     demand: Array  # 1: an access of the program, 0: a prefetch
+    row: Array
     moved: Array  # DIRTY: the only up-to-date copy of the line comes with it
     again: Array  # 1: comes back for a lock it has waited for
     next: Array  # [slot]

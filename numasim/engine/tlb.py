@@ -28,13 +28,21 @@ def page_index(pages: Any, va: int) -> int:
 
 
 @kernel
+def first_cache(tlb: Any, klass: int) -> Any:
+    """The L1 DTLB of a page class."""
+    return tlb.small if klass == 0 else tlb.large if klass == 1 else tlb.huge
+
+
+@kernel
+def structure_cache(tlb: Any, level: int) -> Any:
+    """The paging-structure cache that lets a walk begin at a level."""
+    return tlb.pde if level == 1 else tlb.pdpte if level == 2 else tlb.pml4e
+
+
+@kernel
 def first_level(tlb: Any, core: int, klass: int, va: int) -> bool:
     """Does the L1 DTLB know the page of this class?"""
-    if klass == 0:
-        return known(tlb.small, core, va >> 12)
-    if klass == 1:
-        return known(tlb.large, core, va >> 21)
-    return known(tlb.huge, core, va >> 30)
+    return known(first_cache(tlb, klass), core, va >> 12 + 9 * klass)
 
 
 @kernel
@@ -46,22 +54,16 @@ def number(tlb: Any, klass: int, va: int) -> int:
 @kernel
 def learn_first(tlb: Any, core: int, klass: int, va: int) -> None:
     """The translation enters the L1 DTLB."""
-    if klass == 0:
-        learn(tlb.small, core, va >> 12)
-    elif klass == 1:
-        learn(tlb.large, core, va >> 21)
-    else:
-        learn(tlb.huge, core, va >> 30)
+    learn(first_cache(tlb, klass), core, va >> 12 + 9 * klass)
 
 
 @kernel
 def walk_from(tlb: Any, core: int, klass: int, va: int) -> int:
     """The level a walk begins at: below the deepest entry the paging-structure caches hold."""
-    if klass == 0 and known(tlb.pde, core, va >> 21):
-        return 1
-    if klass <= 1 and known(tlb.pdpte, core, va >> 30):
-        return 2
-    return 3 if known(tlb.pml4e, core, va >> 39) else 4
+    level = klass + 1
+    while level < 4 and not known(structure_cache(tlb, level), core, va >> 12 + 9 * level):
+        level += 1
+    return level
 
 
 @kernel
@@ -78,13 +80,8 @@ def entry_line(pages: Any, va: int, level: int) -> int:
 
 @rare
 def learn_structure(tlb: Any, core: int, va: int, level: int) -> None:
-    """A paging-structure cache learns an entry that is no leaf."""
-    if level == 2:
-        learn_once(tlb.pde, core, va >> 21)
-    elif level == 3:
-        learn_once(tlb.pdpte, core, va >> 30)
-    else:
-        learn_once(tlb.pml4e, core, va >> 39)
+    """A paging-structure cache learns an entry of a level that is no leaf."""
+    learn_once(structure_cache(tlb, level - 1), core, va >> 3 + 9 * level)
 
 
 @kernel
@@ -94,10 +91,8 @@ def walked(tlb: Any, core: int, klass: int, va: int, level: int) -> int:
         learn_structure(tlb, core, va, level)
         return level - 1
     # another access may have brought it meanwhile
-    if not known(tlb.l2, core, number(tlb, klass, va)):
-        learn(tlb.l2, core, number(tlb, klass, va))
-    if not first_level(tlb, core, klass, va):
-        learn_first(tlb, core, klass, va)
+    learn_once(tlb.l2, core, number(tlb, klass, va))
+    learn_once(first_cache(tlb, klass), core, va >> 12 + 9 * klass)
     return 0
 
 

@@ -36,8 +36,8 @@ class Placed(Protocol):
 class Space(Protocol):
     """What is needed of numasim.memory.AddressSpace."""
 
-    def region(self, name: str, size_bytes: int) -> Placed:
-        """Make a region."""
+    def region(self, name: str, size_bytes: int, *, touch_node: int | None = None) -> Placed:
+        """Make a region, first touched on this node."""
         ...
 
 
@@ -55,7 +55,7 @@ def touched(address: Ints, size: npt.NDArray[np.uint8]) -> Ints:
     return np.unique(blocks[np.flatnonzero(np.diff(blocks, prepend=blocks[:1] - 1))])  # runs first: most repeat
 
 
-def place(real: Ints, ranges: Sequence[Range], space: Space) -> Blocks:
+def place(real: Ints, ranges: Sequence[Range], space: Space, touch_node: int | None) -> Blocks:
     """Ask the space for one region a name and spread its blocks over it.
 
     ranges: names of the real address space (none: LAYOUT); the first that overlaps a block names it, else it is
@@ -67,7 +67,8 @@ def place(real: Ints, ranges: Sequence[Range], space: Space) -> Blocks:
     compact = np.zeros(len(real), np.int64)
     for name in dict.fromkeys(names.tolist()):
         mine = np.flatnonzero(names == name)
-        compact[mine] = space.region(name, len(mine) * BLOCK).base + np.arange(len(mine)) * BLOCK
+        region = space.region(name, len(mine) * BLOCK, touch_node=touch_node)
+        compact[mine] = region.base + np.arange(len(mine)) * BLOCK
     return Blocks(real, compact)
 
 

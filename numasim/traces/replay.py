@@ -1,8 +1,8 @@
 """A trace file as a program to simulate: a first pass for its footprint, then laps that stream it."""
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,20 +17,6 @@ from numasim.traces.thread_rows import Regions, ThreadRows
 SITES = 254  # that keep their name; all others share one more
 NEEDS = ("dep0", "dep1", "dep2")
 ALWAYS = ("address", "thread", "site", "kind", "size", "insns")  # read even if 0 throughout
-
-
-class Context(Protocol):
-    """What is needed of numasim.workloads.Context: a space to ask for regions, and the threads that will run."""
-
-    @property
-    def space(self) -> Space:
-        """The address space."""
-        ...
-
-    @property
-    def threads(self) -> Sized:
-        """The threads."""
-        ...
 
 
 class TraceThread(NamedTuple):
@@ -81,12 +67,15 @@ class Survey(NamedTuple):
     left_out: int
 
 
-def program(path: str | Path, ctx: Context, dependence: str | None = None) -> TraceProgram:
-    """Prepare a trace file for simulation; its regions are asked of `ctx.space` here, its records are read lap by lap.
+def program(
+    path: str | Path, space: Space, dependence: str | None = None, *, touch_node: int | None = None
+) -> TraceProgram:
+    """Prepare a trace file for simulation; its regions are asked of `space` here, its records are read lap by lap.
 
+    touch_node: where all its memory counts as first touched (None: as the space has it); which thread built a structure
+    before the recording is not known.
     dependence: "chain", "none", "window:N", "exact"; None: exact if the file has it, else chain. Raises UserError for
-    an unknown rule, for another number of threads than the trace has, and for a file that is no trace, is damaged, or
-    has no access.
+    an unknown rule, and for a file that is no trace, is damaged, or has no access (of each of its threads).
     """
     reader = Reader(path)
     rule = choose(dependence, reader.meta.dependence, str(path))
@@ -94,9 +83,9 @@ def program(path: str | Path, ctx: Context, dependence: str | None = None) -> Tr
     numbers = np.flatnonzero(found.accesses).tolist()
     if not numbers:
         raise UserError("the trace has no memory access", str(path))
-    if len(numbers) != len(ctx.threads):
-        raise UserError(f"a trace of {len(numbers)} threads", str(path), f"threads={len(numbers)}")
-    blocks = place(found.blocks, reader.meta.regions, ctx.space)
+    if idle := set(reader.meta.threads).difference(numbers):
+        raise UserError(f"thread {min(idle)} has no memory access in the region of interest", str(path))
+    blocks = place(found.blocks, reader.meta.regions, space, touch_node)
     site_number, sites = name_sites(found.site_accesses, reader.meta.sites)
     last_off = found.regions.off if found.regions.off == found.regions.on else 0
     threads = []

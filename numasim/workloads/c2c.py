@@ -55,8 +55,9 @@ class CacheToCache(Workload):
             barrier = Records(np.array([pair]), BARRIER, site=2)
             if turn:
                 yield barrier
-                for number, address in enumerate(cycle.chunks(buffer, 0)):
-                    yield Records(address, insns=INSNS, site=1, dep0=np.arange(len(address)) > 0 if number == 0 else 1)
+                for part, address in enumerate(cycle.chunks(buffer, 0)):
+                    # the first pointer of a buffer is known
+                    yield Records(address, insns=INSNS, site=1, dep0=1 if part else np.arange(len(address)) > 0)
             else:
                 kind = STORE if self.state == "hitm" else LOAD
                 for address in Cycle(self.size, "stride", LINE, "all", np.random.default_rng(0)).chunks(buffer, 0):

@@ -9,9 +9,9 @@ from numasim.workloads.base import Context, workload
 from numasim.workloads.flow import Ints, Step
 from numasim.workloads.layouts import ORDERS, linked, objects
 from numasim.workloads.lookups import LookUps, Table, look_up_code
+from numasim.workloads.red_black import FIND, HEADER, NODE, VALUE, Tree
 from numasim.workloads.scripts import Script
 from numasim.workloads.settings import MAX_ELEMENTS, choice, count, key
-from numasim.workloads.tree import FIND, HEADER, NODE, VALUE, Tree
 
 LIST_NODE = 24  # _List_node: next, prev, then the pointer to the map at 0x10
 

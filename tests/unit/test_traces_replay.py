@@ -28,7 +28,8 @@ class Space:
     def __init__(self) -> None:
         self.regions: list[Region] = []
 
-    def region(self, name: str, size_bytes: int) -> Region:
+    def region(self, name: str, size_bytes: int, *, touch_node: int | None = None) -> Region:
+        assert touch_node == 7
         last = self.regions[-1] if self.regions else Region("", -BLOCK, 0)
         self.regions.append(Region(name, last.base + last.size_bytes + BLOCK, size_bytes))
         return self.regions[-1]
@@ -53,14 +54,9 @@ def lap(thread: TraceThread, number: int = 0) -> Records:
     return Records(*(np.concatenate(field) for field in whole))
 
 
-class Context(NamedTuple):
-    space: Space
-    threads: list[int]
-
-
-def replay(path: Path, rule: str | None = None, threads: int = 1) -> tuple[TraceProgram, Space]:
-    ctx = Context(Space(), list(range(threads)))
-    return program(path, ctx, rule), ctx.space
+def replay(path: Path, rule: str | None = None) -> tuple[TraceProgram, Space]:
+    space = Space()
+    return program(path, space, rule, touch_node=7), space
 
 
 # ---- addresses ----
@@ -124,9 +120,7 @@ def test_threads_replay_apart_and_share_the_marks(tmp_path: Path) -> None:
     kind = np.array([LOAD, LOAD, MARK, LOAD, LOAD, MARK, LOAD, LOAD, MARK, LOAD])
     thread = np.array([1, 3, 1, 3, 3, 3, 1, 3, 3, 1])
     path = write(tmp_path / "t", [Columns(address, kind=kind, thread=thread)], threads=[1, 3])
-    got, _ = replay(path, threads=2)
-    with pytest.raises(UserError, match="a trace of 2 threads"):
-        replay(path, threads=1)
+    got, _ = replay(path)
     one, three = (lap(t) for t in got.threads)
     assert one.address.tolist() == [0, COUNT_ON, 32, COUNT_OFF]
     assert three.address.tolist() == [8, COUNT_ON, 16, 24, OP_END, 40, COUNT_OFF]
@@ -141,7 +135,9 @@ def marked(path: Path, text: str, chunk: int) -> Path:
     codes = {"(": COUNT_ON, ")": COUNT_OFF}
     address = np.array([codes.get(c, 8 * ord(c)) for c in text])
     columns = Columns(address, kind=[MARK if c in codes else LOAD for c in text], dep0=1, dep1=2, dep2=3)
-    groups = [Columns(*(np.broadcast_to(f, len(text))[i : i + chunk] for f in columns)) for i in range(0, len(text), chunk)]
+    groups = [
+        Columns(*(np.broadcast_to(f, len(text))[i : i + chunk] for f in columns)) for i in range(0, len(text), chunk)
+    ]
     return write(path, groups, dependence="exact")
 
 
@@ -168,7 +164,7 @@ def test_regions_are_joined(text: str, replayed: str, reach: str, left_out: int,
         letters = [
             codes[a] if kind == MARK else chr(a // 8) for a, kind in zip(records.address.tolist(), kinds, strict=True)
         ]
-        kept = sum((np.asarray(dep) > 0).astype(int) for dep in (records.dep0, records.dep1, records.dep2))
+        kept = np.sum([np.asarray(dep) > 0 for dep in (records.dep0, records.dep1, records.dep2)], axis=0).tolist()
         assert ("".join(letters), "".join(map(str, kept))) == (replayed, reach)
         assert got.left_out == left_out
         assert got.threads[0].lap_accesses == sum(c.isalpha() for c in replayed)
@@ -193,7 +189,7 @@ def test_exact_dependences_stay_but_reach_neither_before_the_trace_nor_past_a_st
         lag0=9,
     )
     path = write(tmp_path / "t", [columns, Columns(np.array([0]), thread=2)], dependence="exact")
-    got, _ = replay(path, threads=2)
+    got, _ = replay(path)
     assert got.dependence == "exact"
     records = lap(got.threads[0])
     assert np.asarray(records.dep0).tolist() == [0, 1, 2, 0, 0, 1]
@@ -295,6 +291,8 @@ def test_rules_that_are_none(rule: str, tmp_path: Path) -> None:
 def test_traces_that_cannot_be_replayed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no memory access"):
         replay(write(tmp_path / "t", [Columns(np.array([COUNT_ON]), kind=MARK)]))
+    with pytest.raises(UserError, match="thread 9 has no memory access"):
+        replay(write(tmp_path / "t", [Columns(np.array([0]))], threads=[1, 9]))
     with pytest.raises(UserError, match="site 3 has no name"):
         replay(write(tmp_path / "t", [Columns(np.array([0]), site=3)]))
     got, _ = replay(write(tmp_path / "t", [Columns(np.array([0]))]))

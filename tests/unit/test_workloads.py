@@ -46,9 +46,7 @@ class Machine(NamedTuple):
 
 
 def context(threads: int = 1, seed: int = 1, nodes: list[int] | None = None) -> Context:
-    return Context(
-        Machine(), StandIn(), np.random.default_rng(seed), list(range(threads)), nodes or [0] * threads
-    )
+    return Context(Machine(), StandIn(), np.random.default_rng(seed), list(range(threads)), nodes or [0] * threads)
 
 
 def build(name: str, threads: int = 0, seed: int = 1, **keys: object) -> tuple[Program, StandIn]:
@@ -103,7 +101,9 @@ SMALL: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "keys"), SMALL, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x.values())))
+@pytest.mark.parametrize(
+    ("name", "keys"), SMALL, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x.values()))
+)
 @pytest.mark.parametrize("shared", [False, True])
 def test_every_workload_yields_valid_records(name: str, keys: dict[str, Any], shared: bool) -> None:
     if shared and "shared" not in {key.name for key in describe(name).keys}:
@@ -180,7 +180,20 @@ def test_first_touch_is_on_the_node_of_the_thread_that_builds() -> None:
 
 
 def test_all_are_found_and_described() -> None:
-    expected = {"chase", "list", "slice", "map", "tree", "listmap", "stream", "c2c", "pingpong", "lock", "loaded", "trace"}
+    expected = {
+        "chase",
+        "list",
+        "slice",
+        "map",
+        "tree",
+        "listmap",
+        "stream",
+        "c2c",
+        "pingpong",
+        "lock",
+        "loaded",
+        "trace",
+    }
     assert expected <= set(names())
     for name in names():
         description = describe(name)
@@ -207,7 +220,11 @@ def test_all_are_found_and_described() -> None:
         ("list", {"churn": "nan"}, "workload list, key churn: nan is out of range"),
         ("chase", {"size": "100"}, "workload chase, key size: 100 bytes (expected a multiple of 64)"),
         ("chase", {"size": "1000TiB"}, "workload chase, key size: 1,099,511,627,776,000 bytes is out of range"),
-        ("tree", {"dist": "zipf"}, "workload tree, key dist: 'zipf' is no key distribution (expected uniform, or zipf:S"),
+        (
+            "tree",
+            {"dist": "zipf"},
+            "workload tree, key dist: 'zipf' is no key distribution (expected uniform, or zipf:S",
+        ),
         ("tree", {"dist": "zipf:-1"}, "workload tree, key dist: 'zipf:-1' is no key distribution"),
         ("tree", {"writes": "2"}, "workload tree, key writes: '2' is out of range (expected 0 to 1)"),
         ("stream", {"ratio": "1:2"}, "workload stream, key ratio: '1:2' is impossible (expected reads >= writes"),

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from unit.test_workloads import build, context, lap
 
 from numasim.traces.records import ATOMIC, BARRIER, BRANCH, LOAD, LOCK, MARK, OP_BEGIN, OP_END, STORE, UNLOCK, WAIT
 from numasim.workloads import make
 from numasim.workloads.layouts import linked, objects
+from unit.test_workloads import build, context, lap
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_go_list_is_walked_as_container_list_walks(order: str, boxed: bool) ->
     memory = {head: walk[0]}
     for k, (at, following) in enumerate(zip(walk, [*walk[1:], head], strict=True)):
         memory |= {at: following, at + 0x10: head, at + 0x18: 111, at + 0x20: boxes[order_of[k]] if boxed else 5}
-        memory[boxes[order_of[k]]] = 7
+        memory |= {boxes[order_of[k]]: 7} if boxed else {}
     expected, e = [head], memory[head]
     while True:  # for e := l.Front(); e != nil; e = e.Next()
         expected += [e + 0x18, e + 0x20, *([memory[e + 0x20]] if boxed else []), e + 0x10, e]
@@ -96,7 +96,9 @@ def test_lists_of_other_languages(layout: str, field: int, stride: int) -> None:
     assert np.array_equal(values, nexts) and (np.diff(values) == stride).all()
     assert len(loads) == 1001 and (r.insns[r.kind != MARK].sum() - 3) == 4 * 500
     chained = np.flatnonzero(r.kind == LOAD)[1:]
-    assert np.isin(r.address[chained - r.dep0[chained]] - following, [*nexts, space.named("list head")[0] - following]).all()
+    assert np.isin(
+        r.address[chained - r.dep0[chained]] - following, [*nexts, space.named("list head")[0] - following]
+    ).all()
 
 
 def test_bytes_an_element() -> None:
@@ -105,7 +107,7 @@ def test_bytes_an_element() -> None:
     for layout, value, size in (("go", 8, 48), ("std", 8, 32), ("std", 4, 32), ("std", 16, 48), ("forward", 8, 32)):
         _, space = build("list", length=100_000, layout=layout, value=value)
         (nodes,) = [region for region in space.regions if region.name == "nodes"]
-        assert nodes.size_bytes / 100_000 == pytest.approx(size, rel=0.01)
+        assert nodes.size_bytes / 100_000 == pytest.approx(size, rel=0.02)  # a span's end is not used
 
 
 def test_only_packed_nodes_straddle_lines() -> None:

@@ -187,7 +187,7 @@ class _Conversion:
     def flush(self) -> None:
         """Hand the filled rows to the file."""
         full = {name: column[: self.count(k.ROWS)] for name, column in self.rows._asdict().items()}
-        self.threads.update(np.unique(full["thread"]).tolist())
+        self.threads.update(np.unique(full["thread"][full["kind"] != MARK]).tolist())
         self.writer.write(parquet.Columns(**full))
         self.scan.now[k.ROWS] = 0
 
