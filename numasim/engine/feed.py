@@ -28,13 +28,12 @@ class Length(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """A stretch of packed records. counted: accesses up to and including each; ends: the lap ends with it."""
+    """A stretch of packed records. counted: accesses up to and including each."""
 
     word0: Words
     word1: Words
     counted: Words
     ends: int  # laps that end in it, the last one with it (0: none)
-    whole: bool  # must not be cut: it synchronises with other threads
 
 
 class Classes:
@@ -86,6 +85,8 @@ class Feed:
         self._word0 = self._word1 = np.zeros(0, np.int64)
         self.done = False
         self.accesses = self.warm = 0
+        # a thread that synchronises with others must not stop halfway through a lap: they would wait for ever
+        self._whole = bool(getattr(program, "barriers", ()))
 
     def read(self, n: int) -> tuple[Words, Words]:
         """Up to n records, at least one unless done."""
@@ -119,7 +120,7 @@ class Feed:
         left, ended = accesses, 0
         for piece in laps:
             size = int(piece.counted[-1]) if len(piece.counted) else 0
-            if accesses and size >= left and not piece.whole:
+            if accesses and size >= left and not self._whole:
                 stop = int(np.searchsorted(piece.counted, left)) + 1
                 self.accesses += left
                 yield _cut(piece, stop)
@@ -179,13 +180,14 @@ class Feed:
         op_end = np.asarray(mark & (r.address == OP_END), np.int64) if mark.any() else 0
         word0, word1 = pack(r, self._classes.of(self._group, r, access), op_end, self._plain)
         counted = np.arange(1, n + 1) if kind.ndim == 0 and access else np.cumsum(np.broadcast_to(access, n))
-        whole = bool(np.isin(kind, (LOCK, UNLOCK, BARRIER)).any()) if kind.ndim else kind in (LOCK, UNLOCK, BARRIER)
-        return Packed(word0, word1, counted, ends, whole)
+        if not self._whole and bool(np.isin(kind, (LOCK, UNLOCK, BARRIER)).any()):
+            self._whole = True
+        return Packed(word0, word1, counted, ends)
 
 
 def _cut(piece: Packed, stop: int) -> Packed:
     """The first `stop` records."""
-    return Packed(piece.word0[:stop], piece.word1[:stop], piece.counted[:stop], 0, piece.whole)
+    return Packed(piece.word0[:stop], piece.word1[:stop], piece.counted[:stop], 0)
 
 
 def _repeat(r: Records, times: int) -> Records:

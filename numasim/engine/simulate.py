@@ -80,6 +80,8 @@ class Run:
         base, size, at = t * self.ring, self.ring, end & self.ring - 1
         first = min(len(word0), size - at)
         for ring, words in ((m.word0, word0), (m.word1, word1)):
+            if isinstance(ring, list):  # the reference scheduler counts in Python's own integers
+                words = words.tolist()
             ring[base + at : base + at + first] = words[:first]
             ring[base : base + len(words) - first] = words[first:]
 
@@ -126,7 +128,8 @@ class Run:
         """The same with the reference scheduler, on Python lists."""
         from numasim.engine.reference import Reference
 
-        lists = st.mapped(self.m, lambda a: a.tolist())
+        rows = self.m.out.rows  # too large for a list, and only ever added to
+        lists = st.mapped(self.m, lambda a: a if a is rows else a.tolist())
         try:
             Reference(lists, self.feed_starved, progress).run()
         except KeyboardInterrupt:

@@ -75,6 +75,7 @@ class ThreadProgram(NamedTuple):
     group: "" for the workload's own, else the part of it this thread is ("chaser", "generators").
     endless: goes on until all threads that are not endless are done.
     operations: laps hold OP_END marks.
+    counts: laps hold COUNT_ON and COUNT_OFF marks, which say what counts; one lap is run.
     barriers: numbers of the barriers this thread takes part in; one opens when all its threads have come to it.
     """
 
@@ -85,6 +86,7 @@ class ThreadProgram(NamedTuple):
     endless: bool = False
     operations: bool = False
     barriers: tuple[int, ...] = ()
+    counts: bool = False
 
 
 class Program(NamedTuple):

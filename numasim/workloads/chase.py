@@ -56,7 +56,7 @@ class Chase(Workload):
     place of its own. With shared=yes all walk one buffer.
     """
 
-    size: int = key(size_bytes(LINE, MAX_ELEMENTS * 16 * LINE, LINE), "64MiB", "bytes chased through (by each thread)")
+    size: int = key(size_bytes(LINE, MAX_ELEMENTS * 4 * LINE, LINE), "64MiB", "bytes chased through (by each thread)")
     order: str = key(choice("random", "stride"), "random", "one random cycle through all lines, or equal steps")
     stride: int = key(size_bytes(LINE, multiple=LINE), "256", "bytes from one load to the next, for order=stride")
     within: str = key(

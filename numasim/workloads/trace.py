@@ -23,14 +23,15 @@ class Trace(Workload):
         return max(1, len(Reader(self.file).meta.threads))
 
     def build(self, ctx: Context) -> Program:
-        """The regions are those of the trace. `notes` say which rule of dependence is used."""
+        """The regions are the trace's, first touched by the first thread. `notes` name the rule of dependence."""
         from numasim.traces import replay
 
         if len(ctx.threads) != self.threads():
             raise self.error("threads", f"{len(ctx.threads)} threads", f"{self.threads()}, as many as were recorded")
-        recorded = replay.program(self.file, ctx.space, self.dependence or None)
+        rule = self.dependence or None
+        recorded = replay.program(self.file, ctx.space, rule, touch_node=ctx.nodes[0])
         threads = [
-            ThreadProgram(thread.lap, thread.lap_accesses, True, operations=thread.operations)
+            ThreadProgram(thread.lap, thread.lap_accesses, True, operations=thread.operations, counts=thread.counts)
             for thread in recorded.threads
         ]
         return Program(threads, recorded.sites, (f"dependence={recorded.dependence}",))

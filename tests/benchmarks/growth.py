@@ -25,7 +25,7 @@ def peak_rss_bytes(size_bytes: int, accesses: int) -> int:
     """Of a chase over so many bytes in a process of its own, from the start of Python to the result."""
     found_in = [Path(module.__file__).parents[1] for module in (numasim, numasim_side)]
     command = [sys.executable, "-c", _CHILD, str(size_bytes), str(accesses), *map(str, found_in)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def cost_by_cores(counts: Sequence[int]) -> dict[int, float]:

@@ -1,0 +1,114 @@
+"""Do both schedulers give the same simulation: every completion, every counter, every cache, to the picosecond?
+
+Machines, placements and programs are made at random by hypothesis, small so that everything happens: evictions, dirty
+write-backs, page walks, joins, upgrades, contended locks, full queues, refresh, ticks.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from agreement.programs import mixed
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from numasim.engine import state as st
+from numasim.engine.feed import Length
+from numasim.engine.simulate import Run, Thread
+from numasim.machine import load
+from numasim.memory import AddressSpace, Placement
+
+STRIDED = {"Window": 1 << st.WIN_SHIFT, "Slot": 1 << st.SLOT_SHIFT}
+
+machines = some.fixed_dictionaries(
+    {
+        "core.frequency_ghz": some.sampled_from([1.0, 2.4, 3.1]),
+        "core.issue_width": some.integers(1, 6),
+        "core.rob_entries": some.sampled_from([8, 60, 352]),
+        "core.fill_buffers": some.integers(1, 12),
+        "core.prefetch_buffers": some.integers(0, 16),
+        "core.branch_predictor": some.sampled_from(["perfect", "bimodal", "gshare", "tournament"]),
+        "l1d.policy": some.sampled_from(["lru", "tree-plru"]),
+        "l2.policy": some.sampled_from(["lru", "random", "rrip"]),
+        "l3.policy": some.sampled_from(["lru", "random", "rrip", "tree-plru"]),
+        "l3.inclusion": some.sampled_from(["victim", "inclusive", "non-inclusive"]),
+        "prefetch.streamer": some.booleans(),
+        "prefetch.ip_stride": some.booleans(),
+        "prefetch.next_line": some.booleans(),
+        "os.tick_hz": some.sampled_from([0.0, 50_000.0]),
+        "topology.threads_per_core": some.sampled_from([1, 2]),
+        "memory.dram.queue_entries": some.sampled_from([2, 48]),
+        "memory.dram.write_high": some.sampled_from([4, 40]),
+        "memory.dram.write_low": some.just(2),
+        "memory.dram.channels": some.sampled_from([1, 2, 3]),
+        "memory.dram.rank_switch_ns": some.sampled_from([0.0, 2.5]),
+    }
+)
+
+
+def words(m: Any, path: str = "") -> Any:
+    """Name and contents of every array of the state, of views only what is theirs."""
+    step = STRIDED.get(type(m).__name__, 1)
+    for name, value in zip(m._fields, m, strict=True):
+        if isinstance(value, tuple):
+            yield from words(value, f"{path}{name}.")
+        elif isinstance(value, np.ndarray) and f"{path}{name}" not in ("woken", "when"):
+            yield f"{path}{name}", value if name in ("next", "stack") else value[::step]
+
+
+def simulated(scheduler: str, changes: dict[str, Any], seed: int, threads: int, shared: bool, **kind: Any) -> Run:
+    machine = load("teaching-2s", set=changes)
+    rng = np.random.default_rng(seed)
+    space = AddressSpace(
+        machine, seed, pages=str(rng.choice(["4k", "2m", "thp"])), placement=Placement("interleave", (0, 1)),
+        page_tables=int(rng.integers(0, 2)),
+    )  # fmt: skip
+    size = int(rng.choice([8192, 1 << 18]))
+    regions = [space.region("data", size) for _ in range(1 if shared else threads)]
+    cpus = rng.permutation(machine.topology.cpus)[:threads].tolist()
+    arrivals = kind.pop("arrivals", False)
+    synchronised = kind.pop("synchronised")
+    n = int(rng.integers(60, 700))
+    parts = []
+    for k in range(threads):
+        program = mixed(regions[0 if shared else k].base, size, seed + k, n, synchronised, **kind)
+        gaps = (lambda m, r=np.random.default_rng(seed + k): r.integers(1, 900_000, m)) if arrivals else None
+        parts.append(Thread(cpus[k], k % 2, program, Length(1, 0, 2), 0, gaps))
+    run = Run(machine, space.finish(), parts, ["even", "odd"])
+    assert run.compiled() if scheduler == "compiled" else run.reference()
+    return run
+
+
+def compare(one: Run, other: Run) -> None:
+    a, b = dict(words(one.m)), dict(words(other.m))
+    different = [name for name in a if not np.array_equal(a[name], b[name])]
+    assert not different
+    x, y = one.result(1.0), other.result(1.0)
+    assert np.array_equal(x.access_rows, y.access_rows)
+    assert np.array_equal(x.counters, y.counters)
+    rows = x.access_rows
+    total, counts, edges = rows[:, :, :15].sum(axis=2), rows[:, :, 15], x.bucket_edges_ps
+    assert (rows >= 0).all()
+    assert (total >= counts * edges[:-1]).all() and (total <= counts * edges[1:]).all()  # sums are latencies
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    changes=machines, seed=some.integers(0, 10_000), threads=some.integers(1, 7), shared=some.booleans(),
+    synchronised=some.booleans(), operations=some.booleans(), chains=some.booleans(),
+)  # fmt: skip
+def test_random_machines_and_programs(
+    changes: dict[str, Any], seed: int, threads: int, shared: bool, synchronised: bool, operations: bool, chains: bool
+) -> None:
+    kind = {"synchronised": synchronised, "operations": operations, "chains": chains}
+    both = [simulated(scheduler, changes, seed, threads, shared, **kind) for scheduler in ("compiled", "simpy")]
+    compare(*both)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_operations_that_arrive(seed: int) -> None:
+    kind = {"synchronised": False, "operations": True, "chains": False, "arrivals": True}
+    both = [simulated(scheduler, {}, seed, 3, False, **kind) for scheduler in ("compiled", "simpy")]
+    compare(*both)
+    rows = both[0].result(1.0).op_rows
+    assert rows[:, :, 17].sum() > 0
