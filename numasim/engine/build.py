@@ -1,5 +1,7 @@
 """A machine model, a page map and a set of threads become the engine's state."""
 
+import mmap
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +42,18 @@ def zeros(n: int, value: int = 0) -> st.Array:
     if value:
         array[:] = value
     return array
+
+
+def sparse(n: int) -> st.Array:
+    """int64 zeros of which memory is taken only where they are written: for what is large and hardly used."""
+    if n < 1 << 20 or not hasattr(mmap, "MAP_ANONYMOUS"):
+        return np.zeros(n, np.int64)
+    lazy = getattr(mmap, "MAP_NORESERVE", 0x4000) if sys.platform == "linux" else 0
+    try:
+        room = mmap.mmap(-1, n * 8, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | lazy)
+    except OSError:
+        raise UserError(f"{n >> 24} GiB of directory", "machine", "fewer threads or a smaller workload") from None
+    return np.frombuffer(room, np.int64)
 
 
 def log2(n: int, what: str, expected: str = "a power of two") -> int:
@@ -324,9 +338,9 @@ def build(machine: Any, pagemap: Any, seats: list[Seat], groups: int, ring: int)
         links=links(topology, memory.all_channels),
         dram=memory,
         dir=st.Directory(
-            page=np.zeros((blocks * 513 if coherent else 1), np.int64),
-            state=np.zeros(lines if coherent else 1, np.int64),
-            mask=np.zeros(lines * words if coherent else 1, np.int64),
+            page=sparse(blocks * 513 if coherent else 1),
+            state=sparse(lines if coherent else 1),
+            mask=sparse(lines * words if coherent else 1),
             words=words,
         ),
         pages=st.Pages(
@@ -343,7 +357,7 @@ def build(machine: Any, pagemap: Any, seats: list[Seat], groups: int, ring: int)
         out=st.Out(
             groups=groups,
             l1=zeros(MAX_CLASSES),
-            rows=np.zeros(MAX_CLASSES * st.BUCKETS * 16, np.int64),
+            rows=sparse(MAX_CLASSES * st.BUCKETS * 16),
             low=zeros(MAX_CLASSES, 1 << 62),
             high=zeros(MAX_CLASSES),
             events=zeros(MAX_CLASSES * st.EVENT_WORDS),

@@ -48,8 +48,9 @@ def kernel(f: F) -> F:
 
 
 def rare(f: F) -> F:
-    """A component function seldom called: compiled as a function of its own."""
-    return register_jitable(**_options)(f) if HAVE_NUMBA else f
+    """A component function seldom called: compiled as a function of its own. (Unless told, it would inherit its
+    caller's wish to be inlined, and the loop would grow beyond what LLVM makes good code of.)"""
+    return register_jitable(**_options, forceinline=False)(f) if HAVE_NUMBA else f
 
 
 # ---- disk cache: numba looks only at the file of the cached function, never at those of its callees. So the folder

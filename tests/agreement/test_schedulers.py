@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from agreement.programs import mixed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
 from numasim.engine import state as st
@@ -56,6 +56,12 @@ def words(m: Any, path: str = "") -> Any:
             yield f"{path}{name}", value if name in ("next", "stack") else value[::step]
 
 
+def own_words(m: st.Machine) -> st.Array:
+    """The slots' stacks without the other fields that lie between them."""
+    whole = np.append(np.asarray(m.slot.stack), np.zeros(16, np.int64))
+    return np.asarray(whole.reshape(-1, 1 << st.SLOT_SHIFT)[:, :16])
+
+
 def simulated(scheduler: str, changes: dict[str, Any], seed: int, threads: int, shared: bool, **kind: Any) -> Run:
     machine = load("teaching-2s", set=changes)
     rng = np.random.default_rng(seed)
@@ -81,6 +87,7 @@ def simulated(scheduler: str, changes: dict[str, Any], seed: int, threads: int, 
 
 def compare(one: Run, other: Run) -> None:
     a, b = dict(words(one.m)), dict(words(other.m))
+    a["slot.stack"], b["slot.stack"] = own_words(one.m), own_words(other.m)
     different = [name for name in a if not np.array_equal(a[name], b[name])]
     assert not different
     x, y = one.result(1.0), other.result(1.0)
@@ -92,7 +99,7 @@ def compare(one: Run, other: Run) -> None:
     assert (total >= counts * edges[:-1]).all() and (total <= counts * edges[1:]).all()  # sums are latencies
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(
     changes=machines, seed=some.integers(0, 10_000), threads=some.integers(1, 7), shared=some.booleans(),
     synchronised=some.booleans(), operations=some.booleans(), chains=some.booleans(),
