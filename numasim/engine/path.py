@@ -308,29 +308,6 @@ def let_next(m: Any, a: int, now: int) -> None:
 
 
 @kernel
-def locked(m: Any, a: int, now: int) -> int:
-    """An atomic has its line: when it is done, -1 if it is now, -2 if it waits for a lock."""
-    s, i = m.slot, a << SLOT_SHIFT
-    if s.stage[i] != AT_DONE:
-        s.stage[i] = AT_DONE
-        charge(s, a, C_L1, m.p.atomic)
-        return now + m.p.atomic
-    if s.kind[i] == LOCK and not take_lock(m.sync, s.next, a, s.thread[i], s.va[i]):
-        s.arrived[i] = now
-        let_next(m, a, now)
-        return -2
-    if s.kind[i] == UNLOCK:
-        b = free_lock(m.sync, s.next, s.thread, s.va[i])
-        if b >= 0:  # it takes the line again, then the lock
-            charge(s, b, C_LOCK, now - s.arrived[b << SLOT_SHIFT])
-            s.stage[b << SLOT_SHIFT] = AT_OWN
-            s.again[b << SLOT_SHIFT] = 1
-            s.shared[b << SLOT_SHIFT] = directory.PRIVATE
-            wake_at(m, b, now)
-    return -1
-
-
-@kernel
 def value_ready(m: Any, x: int, now: int) -> None:
     """Window entry x has its value."""
     t = x >> 8
@@ -341,7 +318,7 @@ def value_ready(m: Any, x: int, now: int) -> None:
     m.core.ready[core] = push(m.win.next, m.core.ready[core], x)
 
 
-@kernel
+@rare
 def complete_joined(m: Any, a: int, now: int) -> None:
     """The loads that joined slot a's fill are done; posted stores among them look again."""
     s, i, w = m.slot, a << SLOT_SHIFT, m.win
@@ -369,12 +346,39 @@ def complete_joined(m: Any, a: int, now: int) -> None:
 
 
 @kernel
+def locked(m: Any, a: int, now: int) -> int:
+    """An atomic has its line: when it is done, -1 if it is now, -2 if it waits for a lock."""
+    s, i = m.slot, a << SLOT_SHIFT
+    if s.stage[i] != AT_DONE:
+        s.stage[i] = AT_DONE
+        charge(s, a, C_L1, m.p.atomic)
+        return now + m.p.atomic
+    if s.kind[i] == LOCK and not take_lock(m.sync, s.next, a, s.thread[i], s.va[i]):
+        s.arrived[i] = now
+        let_next(m, a, now)
+        complete_joined(m, a, now)
+        m.core.inflight[a] = -2  # the line may go where it is wanted meanwhile, also to this core's other threads
+        return -2
+    if s.kind[i] == UNLOCK:
+        b = free_lock(m.sync, s.next, s.thread, s.va[i])
+        if b >= 0:  # it takes the line again, then the lock
+            charge(s, b, C_LOCK, now - s.arrived[b << SLOT_SHIFT])
+            s.stage[b << SLOT_SHIFT] = AT_OWN
+            s.again[b << SLOT_SHIFT] = 1
+            s.shared[b << SLOT_SHIFT] = directory.PRIVATE
+            m.core.inflight[b] = s.want[b << SLOT_SHIFT]
+            wake_at(m, b, now)
+    return -1
+
+
+@kernel
 def complete(m: Any, a: int, now: int) -> None:
     """Slot a's access and those that joined it are done; its buffer goes to the next in line."""
     s, i, w, o = m.slot, a << SLOT_SHIFT, m.win, m.core
     core, t, x = a >> SLOT_BITS, s.thread[i], s.rec[i]
     let_next(m, a, now)
-    complete_joined(m, a, now)
+    if s.join[i] >= 0:
+        complete_joined(m, a, now)
     if s.probe[i]:
         o.ready[core] = push(w.next, o.ready[core], x)
     elif x >= 0:

@@ -101,7 +101,7 @@ def fetch_l1(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
     line = physical(m.pages, va)
     known = peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) >= 0 or in_l2(m, core, line)
     if not known and find_inflight(m, core, line) < 0:
-        a = take_slot(m, core, t, line, va, klass, PREFETCH, now, -1, 1)
+        a = take_slot(m, core, t, line, va, klass, PREFETCH, now + m.p.l2, -1, 1)
         m.slot.demand[a << SLOT_SHIFT] = 0
         leave_core(m, a, core, line, 0, now + m.p.l2)
         count(m.out, klass, E_PREFETCH)
