@@ -5,17 +5,29 @@ learns of it when another's turn comes. The order of events is that of the refer
 """
 
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numasim.engine.acts import settle, wait_for_link
 from numasim.engine.core import dispatch, links
-from numasim.engine.jit import entry, kernel, one_compiles, raw
+from numasim.engine.jit import CHECK, HAVE_NUMBA, entry, kernel, one_compiles, table, unfold
 from numasim.engine.path import arrive, choose, complete, locked, look_again, step, take_bus
 from numasim.engine.slots import AT_CORE, AT_L3, AT_OWN, wake_at
 from numasim.engine.state import K_RUNNING, K_STARVED, SLOT_BITS, SLOT_SHIFT, SLOTS, Array, Machine
 from numasim.traces.records import ATOMIC, LOCK, UNLOCK
+
+
+
+class Whole(NamedTuple):
+    """What the loop works on."""
+
+    machine: Machine
+    tree: Array
+    leaves: int
+
+
+_unfolded = unfold(Whole) if HAVE_NUMBA else None
 
 BITS = 13
 MASK = (1 << BITS) - 1
@@ -129,9 +141,21 @@ def loop(m: Any, tree: Any, n: int, budget: int) -> int:
 
 
 @entry
+def _run_table(numbers: Array, budget: int) -> int:
+    both = _unfolded(numbers)
+    return loop(both.machine, both.tree, both.leaves, budget)
+
+
+@entry
+def _run_checked(m: Machine, tree: Array, budget: int) -> int:
+    return loop(m, tree, tree.size >> 1, budget)
+
+
 def run(m: Machine, tree: Array, budget: int) -> int:
     """At most about `budget` events; all state is in m and tree, so call again to go on."""
-    return loop(raw(m), raw(tree), tree.size >> 1, budget)
+    if CHECK or not HAVE_NUMBA:
+        return int(_run_checked(m, tree, budget))
+    return int(_run_table(table(Whole(m, tree, tree.size >> 1)), budget))
 
 
 def agenda(m: Machine) -> Array:
@@ -149,5 +173,6 @@ def agenda(m: Machine) -> Array:
 def warm_up(m: Machine) -> None:
     """Compile, or load from the disk cache; of several processes one compiles."""
     empty = np.full(2, NEVER, np.int64)
-    with nullcontext() if getattr(run, "signatures", True) else one_compiles():
+    compiled = _run_checked if CHECK else _run_table
+    with nullcontext() if getattr(compiled, "signatures", True) else one_compiles():
         run(m, empty, 0)

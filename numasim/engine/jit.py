@@ -5,7 +5,10 @@
 @rare       the same, but not inlined: for what is seldom called. Give it sub-tuples, not the whole machine, since
             every pointer of a tuple is an argument of the call.
 @entry      what Python calls: the event loop. The only function kept in the disk cache.
-raw(m)      inside compiled code, the same nested NamedTuple with each array replaced by a bare pointer.
+table(m)    the numbers of a nested NamedTuple and the addresses of its arrays, in one array.
+unfold(cls) a function for compiled code: table -> the nested NamedTuple, with bare pointers for arrays. The loop then
+            has one argument; with hundreds of arrays as arguments LLVM fetched each pointer from a host cache line of
+            its own, and half the code was the unpacking.
 prefetch    a hint to the host's memory; nothing in Python.
 
 NUMASIM_CHECK=1 compiles with arrays and bounds checks in place of pointers (slow; the tests run in it too).
@@ -18,7 +21,9 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 CHECK = bool(os.environ.get("NUMASIM_CHECK"))
@@ -26,7 +31,7 @@ CHECK = bool(os.environ.get("NUMASIM_CHECK"))
 try:
     import numba
     from llvmlite import ir
-    from numba.core import cgutils, types
+    from numba.core import types
     from numba.extending import intrinsic, overload, register_jitable
 
     HAVE_NUMBA = True
@@ -129,9 +134,18 @@ def one_compiles() -> Iterator[None]:
 # ---- pointers in place of arrays --------------------------------------------------------------------------------
 
 
-def raw(m: Any) -> Any:
-    """In compiled code: the same machine with bare pointers (unless NUMASIM_CHECK). In Python: the machine itself."""
-    return m
+def flat(m: Any) -> Iterator[Any]:
+    """The numbers and arrays of a nested NamedTuple, in order."""
+    for value in m:
+        if isinstance(value, tuple):
+            yield from flat(value)
+        else:
+            yield value
+
+
+def table(m: Any) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """What `unfold` reads: numbers as they are, arrays (flat, C order) as addresses. The arrays must outlive its use."""
+    return np.array([v.ctypes.data if isinstance(v, np.ndarray) else v for v in flat(m)], np.int64)
 
 
 def prefetch(array: Any, index: int) -> None:
@@ -140,32 +154,37 @@ def prefetch(array: Any, index: int) -> None:
 
 if HAVE_NUMBA:
 
-    def _raw_type(ty: Any) -> Any:
-        if isinstance(ty, types.Array):
-            assert ty.layout == "C" and ty.ndim == 1, f"flat C arrays only, not {ty}"
-            return types.CPointer(ty.dtype)
-        if isinstance(ty, types.BaseTuple):
-            return types.BaseTuple.from_types([_raw_type(t) for t in ty], getattr(ty, "instance_class", None))
-        return ty
+    def _pointer_type(hint: Any) -> Any:
+        """numba's type of a field: a number, a nested NamedTuple, else a pointer to the array's elements."""
+        if hint is int:
+            return types.int64
+        if isinstance(hint, type) and issubclass(hint, tuple):
+            fields = get_type_hints(hint)
+            return types.BaseTuple.from_types([_pointer_type(h) for h in fields.values()], hint)
+        return types.CPointer(types.uint32 if get_args(get_args(hint)[1]) == (np.uint32,) else types.int64)
 
-    @intrinsic
-    def _pointers(typingctx: Any, m: Any) -> Any:
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            def convert(ty: Any, value: Any) -> Any:
-                if isinstance(ty, types.Array):
-                    return context.make_array(ty)(context, builder, value).data
-                if isinstance(ty, types.BaseTuple):
-                    parts = zip(ty, cgutils.unpack_tuple(builder, value, len(ty)), strict=True)
-                    return context.make_tuple(builder, _raw_type(ty), [convert(t, v) for t, v in parts])
-                return value
+    def unfold(cls: Any) -> Any:
+        """A function table -> cls, for compiled code."""
+        whole = _pointer_type(cls)
 
-            return convert(m, args[0])
+        @intrinsic
+        def unfolded(typingctx: Any, numbers: Any) -> Any:
+            def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+                start = context.make_array(sig.args[0])(context, builder, args[0]).data
+                at = iter(range(1 << 20))
 
-        return _raw_type(m)(m), codegen
+                def read(ty: Any) -> Any:
+                    if isinstance(ty, types.BaseTuple):
+                        return context.make_tuple(builder, ty, [read(t) for t in ty])
+                    where = builder.gep(start, [ir.IntType(64)(next(at))], source_etype=ir.IntType(64))
+                    value = builder.load(where, typ=ir.IntType(64))
+                    return builder.inttoptr(value, context.get_value_type(ty)) if isinstance(ty, types.CPointer) else value
 
-    @overload(raw, strict=False)
-    def _raw_compiled(m: Any) -> Any:
-        return (lambda m: m) if CHECK else (lambda m: _pointers(m))
+                return read(whole)
+
+            return whole(numbers), codegen
+
+        return unfolded
 
     @intrinsic
     def _prefetch(typingctx: Any, p: Any, i: Any) -> Any:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+Array = npt.NDArray[np.int64]
+Tags = npt.NDArray[np.uint32]
 
 CAUSES = (
     "l1", "l2", "l3", "split", "tlb_walk", "fill_wait", "fabric", "link_wait", "link", "memory_wait", "memory",
@@ -53,7 +54,7 @@ class Cache(NamedTuple):
     slices: int
     ways: int
     policy: int
-    tag: Array  # [unit, set, way], LRU: most recent first
+    tag: Tags  # [unit, set, way], LRU: most recent first
     order: Array  # [unit, set] what the other policies remember
 
 
