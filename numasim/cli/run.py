@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -85,11 +85,10 @@ def _given(**options: object) -> dict[str, object]:
 def _workload(
     model: str, rest: Sequence[str], changes: Mapping[str, str], given: Mapping[str, object], report: Report
 ) -> Result:
-    from numasim.study.run import run as simulate
-
     from numasim.cli.words import pairs
     from numasim.errors import UserError
     from numasim.machine import load
+    from numasim.study.run import run as simulate
 
     workload, *words = rest
     if "=" in workload:
@@ -110,15 +109,14 @@ def _scenario(
     placement: Mapping[str, object],
     report: Report,
 ) -> Result:
-    from numasim.study.run import run_scenario
-
     from numasim.errors import UserError
     from numasim.study import scenario
+    from numasim.study.run import run_scenario
 
     if not path.endswith(".toml"):
         raise UserError("no workload", f"run {path}", "MODEL WORKLOAD KEY=VALUE ..., or SCENARIO.toml")
     if placement:
         option = "--" + next(iter(placement)).replace("_", "-")
         raise UserError(f"{option} beside a scenario", path, "placement and pages in the file")
-    overrides = dict(general) | ({"set": changes} if changes else {})
+    overrides: dict[str, Any] = dict(general) | ({"set": changes} if changes else {})
     return run_scenario(scenario.load(path, **overrides), progress=report)

@@ -35,9 +35,8 @@ def show(
 
 
 def _matrices(machine: Machine) -> dict[str, Matrix]:
-    from numasim.study.matrix import bandwidth_matrix, latency_matrix
-
     from numasim.cli.progress import progress
+    from numasim.study.matrix import bandwidth_matrix, latency_matrix
 
     with progress() as report:
         report("simulating idle latencies", -1)

@@ -7,14 +7,14 @@ length): right for what the core has to itself. Atomics and locks get an event a
 from typing import Any
 
 from numasim.engine import tlb
-from numasim.engine.cache import EXCLUSIVE, hint, line_of, peek, set_of, sliced_set_of, touch
+from numasim.engine.cache import EXCLUSIVE, hint, known, line_of, peek, set_of, sliced_set_of, touch
 from numasim.engine.dram import charge
 from numasim.engine.fills import bring
 from numasim.engine.jit import kernel
 from numasim.engine.lists import push
 from numasim.engine.ops import own_stack
 from numasim.engine.packed import ADDRESS, CLASS, CLASS_MASK, KIND, KIND_MASK, SPLIT
-from numasim.engine.prefetch import fetch_l1, train_strides, train_streams
+from numasim.engine.prefetch import fetch_l1, train_streams, train_strides
 from numasim.engine.slots import (
     AT_BUS,
     AT_CORE_OWN,
@@ -44,12 +44,11 @@ from numasim.engine.state import (
     E_SPLIT,
     E_STORE,
     E_WALK,
-    SLOT_BITS,
     SLOT_SHIFT,
-    SLOTS,
     WIN_SHIFT,
 )
-from numasim.traces.records import ATOMIC, BRANCH, LOAD, PREFETCH, STORE, UNLOCK
+from numasim.traces.records import BRANCH, LOAD, PREFETCH, STORE, UNLOCK
+
 
 @kernel
 def after_tick(m: Any, t: int, now: int) -> int:
@@ -119,7 +118,7 @@ def join(m: Any, t: int, core: int, x: int, b: int, kind: int, klass: int, at: i
     -2 if the record must wait for a fill buffer first."""
     s, i = m.slot, b << SLOT_SHIFT
     if s.buffer[i] == 0:  # a prefetch: the load takes a fill buffer of its own to wait for it
-        if m.core.fills[core] == 0:
+        if m.core.fills[core] <= 0:
             return -2
         m.core.fills[core] -= 1
         s.buffer[i] = 2
@@ -145,7 +144,7 @@ def split_penalty(m: Any, t: int, core: int, x: int, va: int, klass: int, start:
     line = tlb.physical(m.pages, second)
     if touch(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) >= 0:
         return start + m.p.split
-    if m.core.fills[core] == 0 or m.core.nfree[core] == 0:
+    if m.core.fills[core] <= 0 or m.core.nfree[core] == 0:
         return -2
     if find_inflight(m, core, line) >= 0:
         return start + m.p.split
@@ -157,123 +156,195 @@ def split_penalty(m: Any, t: int, core: int, x: int, va: int, klass: int, start:
 
 
 @kernel
+def second_line(m: Any, t: int, core: int, x: int, va: int, klass: int, start: int) -> int:
+    """A split access: when its own line's turn comes, -1 if the other one has to come first (and it waits for that)."""
+    w = m.win
+    if w.note[x << WIN_SHIFT] & 2:
+        return start
+    ready = split_penalty(m, t, core, x, va, klass, start)
+    if ready == -2:
+        m.core.queue[core] = push(w.next, m.core.queue[core], x)
+        return -1
+    count(m.out, klass, E_SPLIT)
+    w.note[x << WIN_SHIFT] |= 2
+    return ready
+
+
+@kernel
+def hit_l1(
+    m: Any, t: int, core: int, x: int, va: int, klass: int, kind: int, at: int, ready: int, start: int, why: int
+) -> int:
+    """The access hits L1: when its value is there."""
+    m.front.hot[t] = 1
+    if start == at and kind == LOAD:
+        m.out.l1[klass] += 1
+    elif kind != PREFETCH:
+        count(m.out, klass, E_STORE if kind == STORE else E_LOAD)
+        account_private(m.out, klass, ready - at, why, start - ready, 0, C_L1, m.p.l1)
+    if m.front.ops[t]:
+        own_stack(m.win.stack, x, ready - at, why, start - ready, 0, C_L1, m.p.l1)
+    if m.p.ip_stride and kind == LOAD:
+        train_strides(m, t, core, klass, va, start)
+    return start + (m.p.l1 if kind == LOAD else m.p.cycle)
+
+
+@kernel
+def held_up(m: Any, t: int, core: int, x: int, want: int, klass: int, kind: int, at: int, start: int) -> int:
+    """Is the line on its way already, or no buffer free? When the value is there if that is known, -1 if the record has
+    to wait, -2 if nothing holds it up."""
+    o = m.core
+    if nothing_inflight(m, core):
+        return -2
+    b = find_inflight(m, core, want)
+    if b >= 0 and (kind <= STORE or kind == PREFETCH):
+        if kind == PREFETCH:
+            return start + m.p.cycle
+        end = join(m, t, core, x, b, kind, klass, at, start)
+        if end != -2:
+            return end
+    if o.fills[core] <= 0 or o.nfree[core] == 0 or b >= 0:
+        o.queue[core] = push(m.win.next, o.queue[core], x)
+        return -1
+    return -2
+
+
+@kernel
+def until_miss(m: Any, t: int, core: int, x: int, now: int) -> tuple[int, int, int, int, int, bool]:
+    """Window entry x has its address; as far as L1, and as far as buffers allow.
+
+    Returns (when its value is there if that is known, -1 if it has to wait, -2 if it has missed L1 and looks further;
+    when it was ready; when it starts; why not at once; its kind; whether the L1 DTLB knows its page).
+    """
+    w = m.win
+    word0, at = w.word0[x << WIN_SHIFT], w.at[x << WIN_SHIFT]
+    kind, va, klass = word0 >> KIND & KIND_MASK, word0 & ADDRESS, word0 >> CLASS & CLASS_MASK
+    if kind == BRANCH:
+        return at + m.p.cycle, at, at, C_FILL, kind, False
+    ready = max(at, now)
+    start, why, in_tlb = after_tick(m, t, ready), C_FILL, False
+    plain = kind <= STORE or kind == PREFETCH
+    if word0 >> SPLIT & 1 and plain:
+        why = C_SPLIT
+        ready = second_line(m, t, core, x, va, klass, start)
+        if ready < 0:
+            return -1, ready, start, why, kind, False
+        start = after_tick(m, t, ready)
+    want = tlb.physical(m.pages, va)
+    if plain:
+        in_tlb = tlb.first_level(m.tlb, core, m.pages.block[va >> 21] & 3, va)
+        if in_tlb:
+            i = touch(m.l1, set_of(m.l1, core, want), want >> m.l1.bits)
+            if i >= 0 and (kind != STORE or m.l1.tag[i] & EXCLUSIVE != 0):
+                m.l1.tag[i] |= 1 if kind == STORE else 0
+                return hit_l1(m, t, core, x, va, klass, kind, at, ready, start, why), ready, start, why, kind, True
+    m.front.hot[t] = 0
+    end = held_up(m, t, core, x, want, klass, kind, at, start)
+    if end == -2 and plain and kind != PREFETCH:
+        count(m.out, klass, E_STORE if kind == STORE else E_LOAD)
+        count(m.out, klass, E_L1_MISS)
+    return end, ready, start, why, kind, in_tlb
+
+
+@kernel
+def look_further(
+    m: Any, core: int, group: int, va: int, klass: int, want: int, level: int, start: int, write: int, known_page: int
+) -> tuple[int, int, int, int, int]:
+    """Beyond L1: as `private`. known_page: -1 if the page has to be translated first, 1 if L1 has been looked up."""
+    size = m.pages.block[va >> 21] & 3
+    t = start
+    if known_page < 0:
+        t += m.p.stlb
+        count(m.out, klass, E_DTLB_MISS)
+        if known(m.tlb.l2, core, tlb.number(m.tlb, size, va)):
+            tlb.learn_first(m.tlb, core, size, va)
+        else:
+            level = tlb.walk_from(m.tlb, core, size, va)
+            count(m.out, klass, E_WALK)
+    return private(m, core, group, va, size, want, level, t, write, known_page > 0)
+
+
+@kernel
+def go_on(m: Any, a: int, core: int, line: int, start: int, end: int, translated: int, level: int, cause: int) -> None:
+    """Slot a has looked in its core's caches from start to end: it has its line there (line < 0), or leaves for it."""
+    s, i = m.slot, a << SLOT_SHIFT
+    charge(s, a, C_TLB, translated - start)
+    s.level[i] = level
+    charge(s, a, cause, end - translated)
+    if line < 0:
+        s.stage[i] = AT_CORE_OWN
+        s.line[i] = s.want[i]
+        wake_at(m, a, end)
+    else:
+        leave_core(m, a, core, line, level, end)
+
+
+@kernel
+def slot_for(m: Any, t: int, core: int, x: int, va: int, kind: int, at: int, ready: int, start: int, why: int) -> int:
+    """A slot for window entry x, charged what it has waited."""
+    klass = m.win.word0[x << WIN_SHIFT] >> CLASS & CLASS_MASK
+    posted = kind == STORE or kind == PREFETCH or kind == UNLOCK
+    a = take_slot(m, core, t, tlb.physical(m.pages, va), va, klass, kind, at, -1 if posted else x, 1)
+    m.slot.demand[a << SLOT_SHIFT] = 0 if kind == PREFETCH else 1
+    charge(m.slot, a, why, ready - at)
+    charge(m.slot, a, C_OS, start - ready)
+    return a
+
+
+@kernel
+def hit_l2(
+    m: Any, t: int, x: int, klass: int, kind: int, at: int, ready: int, start: int, why: int, translated: int,
+    cause: int, end: int,
+) -> None:  # fmt: skip
+    """The access of window entry x has ended in its core's L2 (or, after a page walk there, in L1)."""
+    count(m.out, klass, E_L2_HIT)
+    if kind != PREFETCH:
+        account_private(m.out, klass, ready - at, why, start - ready, translated - start, cause, end - translated)
+    if m.front.ops[t]:
+        own_stack(m.win.stack, x, ready - at, why, start - ready, translated - start, cause, end - translated)
+
+
+@kernel
 def execute(m: Any, t: int, x: int, a: int, now: int) -> int:
     """Window entry x has its address; or, a >= 0, slot a goes on in its core's caches (a step of its page walk has
     come, or an atomic's time). When the record's value is there, or -1 while that is open."""
-    o, w, s = m.core, m.win, m.slot
-    core, group = m.front.core[t], m.front.group[t]
-    fresh = a < 0
-    in_tlb, looked, level, why = False, False, 0, C_FILL
+    s, core, group, fresh = m.slot, m.front.core[t], m.front.group[t], a < 0
+    ready, start, why, level, known_page = now, now, C_FILL, 0, 0
     if fresh:
-        word0, at = w.word0[x << WIN_SHIFT], w.at[x << WIN_SHIFT]
-        kind = word0 >> KIND & KIND_MASK
-        if kind == BRANCH:
-            return at + m.p.cycle
+        end, ready, start, why, kind, in_tlb = until_miss(m, t, core, x, now)
+        if end != -2:
+            return end
+        word0, at = m.win.word0[x << WIN_SHIFT], m.win.at[x << WIN_SHIFT]
         va, klass = word0 & ADDRESS, word0 >> CLASS & CLASS_MASK
-        ready = max(at, now)
-        start = after_tick(m, t, ready)
-        size = m.pages.block[va >> 21] & 3
-        want = tlb.physical(m.pages, va)
-        plain = kind <= STORE or kind == PREFETCH
-        if word0 >> SPLIT & 1 and plain:
-            why = C_SPLIT
-            if w.note[x << WIN_SHIFT] & 2 == 0:
-                ready = split_penalty(m, t, core, x, va, klass, start)
-                if ready == -2:
-                    o.queue[core] = push(w.next, o.queue[core], x)
-                    return -1
-                count(m.out, klass, E_SPLIT)
-                w.note[x << WIN_SHIFT] |= 2
-                if ready < 0:
-                    return -1
-                start = after_tick(m, t, ready)
-        write, posted = writes(kind), kind == STORE or kind == PREFETCH
-    else:
-        i = a << SLOT_SHIFT
-        want, va, kind, level, klass = s.want[i], s.va[i], s.kind[i], s.level[i], s.klass[i]
-        at, start, ready = now, now, now
-        size, write, posted, plain = m.pages.block[va >> 21] & 3, writes(kind), False, False
-    begin = start
-    translate = fresh or (s.stage[a << SLOT_SHIFT] == AT_OWN and level == 0)
-    if translate and (plain or not fresh):
-        in_tlb = tlb.first_level(m.tlb, core, size, va)
-        if in_tlb and fresh:
-            looked = True
-            i = touch(m.l1, set_of(m.l1, core, want), want >> m.l1.bits)
-            if i >= 0 and (write == 0 or m.l1.tag[i] & EXCLUSIVE != 0):
-                m.l1.tag[i] |= write
-                m.front.hot[t] = 1
-                if start == at and kind == LOAD:
-                    m.out.l1[klass] += 1
-                elif kind != PREFETCH:
-                    count(m.out, klass, E_STORE if write else E_LOAD)
-                    account_private(m.out, klass, ready - at, why, start - ready, 0, C_L1, m.p.l1)
-                if m.front.ops[t]:
-                    own_stack(w.stack, x, ready - at, why, start - ready, 0, C_L1, m.p.l1)
-                if m.p.ip_stride and kind == LOAD:
-                    train_strides(m, t, core, klass, va, start)
-                return start + m.p.cycle if posted else start + m.p.l1
-    if fresh:
-        m.front.hot[t] = 0
-        if not nothing_inflight(m, core):
-            b = find_inflight(m, core, want)
-            if b >= 0 and plain:
-                if kind == PREFETCH:
-                    return start + m.p.cycle
-                end = join(m, t, core, x, b, kind, klass, at, start)
-                if end != -2:
-                    return end
-            if o.fills[core] == 0 or o.nfree[core] == 0 or b >= 0:
-                o.queue[core] = push(w.next, o.queue[core], x)
-                return -1
-        if kind != PREFETCH and plain:
-            count(m.out, klass, E_STORE if write else E_LOAD)
-            count(m.out, klass, E_L1_MISS)
-    elif translate and s.probe[a << SLOT_SHIFT] == 0 and s.again[a << SLOT_SHIFT] == 0:
-        count(m.out, klass, E_STORE)
-    line, end, translated, cause = want, start, start, C_L1
-    if plain or not fresh:
-        if translate and not in_tlb:
-            begin += m.p.stlb
-            count(m.out, klass, E_DTLB_MISS)
-            if tlb.known(m.tlb.l2, core, tlb.number(m.tlb, size, va)):
-                tlb.learn_first(m.tlb, core, size, va)
-            else:
-                level = tlb.walk_from(m.tlb, core, size, va)
-                count(m.out, klass, E_WALK)
-        line, end, translated, level, cause = private(m, core, group, va, size, want, level, begin, write, looked)
-    if fresh and line < 0:
-        count(m.out, klass, E_L2_HIT)
-        if kind != PREFETCH:
-            account_private(m.out, klass, ready - at, why, start - ready, translated - start, cause, end - translated)
-        if m.front.ops[t]:
-            own_stack(w.stack, x, ready - at, why, start - ready, translated - start, cause, end - translated)
-    else:
-        if fresh:
-            a = take_slot(m, core, t, want, va, klass, kind, at, -1 if posted or kind == UNLOCK else x, 1)
-            s.demand[a << SLOT_SHIFT] = 0 if kind == PREFETCH else 1
-            charge(s, a, why, ready - at)
-            charge(s, a, C_OS, start - ready)
-        charge(s, a, C_TLB, translated - start)
-        s.level[a << SLOT_SHIFT] = level
-        charge(s, a, cause, end - translated)
-        if fresh and not plain:  # an atomic looks at its line at its own time
+        known_page = 1 if in_tlb else -1
+        if kind > STORE and kind != PREFETCH:  # an atomic looks at its line at its own time
+            a = slot_for(m, t, core, x, va, kind, at, ready, start, why)
             s.stage[a << SLOT_SHIFT] = AT_OWN
             wake_at(m, a, start)
             return start + m.p.cycle if kind == UNLOCK else -1
-        if line < 0:
-            s.stage[a << SLOT_SHIFT] = AT_CORE_OWN
-            s.line[a << SLOT_SHIFT] = want
-            wake_at(m, a, end)
-        else:
-            leave_core(m, a, core, line, level, end)
+    else:
+        i = a << SLOT_SHIFT
+        va, kind, level, klass, at = s.va[i], s.kind[i], s.level[i], s.klass[i], now
+        if s.stage[i] == AT_OWN and level == 0:
+            known_page = 0 if tlb.first_level(m.tlb, core, m.pages.block[va >> 21] & 3, va) else -1
+            if s.probe[i] == 0 and s.again[i] == 0:
+                count(m.out, klass, E_STORE)
+    want = tlb.physical(m.pages, va)
+    line, end, translated, level, cause = look_further(
+        m, core, group, va, klass, want, level, start, writes(kind), known_page
+    )
+    if fresh and line < 0:
+        hit_l2(m, t, x, klass, kind, at, ready, start, why, translated, cause, end)
+    else:
+        if fresh:
+            a = slot_for(m, t, core, x, va, kind, at, ready, start, why)
+        go_on(m, a, core, line, start, end, translated, level, cause)
         if not fresh:
             return -1
-        look_ahead(m, t, core, w.index[x << WIN_SHIFT] + 2)
+        look_ahead(m, t, core, m.win.number[x << WIN_SHIFT] + 2)
     if level == 0:
         after_miss(m, t, core, va, want, klass, kind, end)
-    if posted:
-        return start + m.p.cycle
+    if kind != LOAD:
+        return start + m.p.cycle  # posted
     return end if line < 0 else -1
 
 

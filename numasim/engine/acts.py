@@ -20,7 +20,7 @@ def tell(m: Any, t: int, x: int, now: int) -> None:
         y, w.waiters[x << WIN_SHIFT] = pop(w.next, w.waiters[x << WIN_SHIFT])
         if needs_met(m, t, y):
             m.core.ready[core] = push(w.next, m.core.ready[core], y)
-    if f.wait[t] == w.index[x << WIN_SHIFT]:
+    if f.wait[t] == w.number[x << WIN_SHIFT]:
         f.wait[t] = NOBODY
         wake_at(m, m.fronts + t, max(now, w.comp[x << WIN_SHIFT] + f.penalty[t]))
     elif f.wait[t] == DRAIN and f.open[t] == 0 and f.flight[t] == 0:
@@ -69,7 +69,7 @@ def wait_for_link(m: Any, t: int, then: int) -> int:
         return then
     word1 = m.word1[f.trace[t] + (i & f.mask[t])]
     x = t * RING + (i - 1 - f.shift[t] & RING - 1)
-    if word1 >> CHAIN & 1 == 0 or w.comp[x << WIN_SHIFT] >= 0 or w.index[x << WIN_SHIFT] != i - 1:
+    if word1 >> CHAIN & 1 == 0 or w.comp[x << WIN_SHIFT] >= 0 or w.number[x << WIN_SHIFT] != i - 1:
         return then
     f.wait[t] = i - 1
     f.penalty[t] = (word1 >> LAGS & 127) * m.p.cycle

@@ -1,14 +1,13 @@
 """A machine model, a page map and a set of threads become the engine's state."""
 
-import mmap
-import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numasim.engine import state as st
-from numasim.engine.dram import CURVE, DDR
+from numasim.engine.arrays import log2, ps, sparse, zeros
+from numasim.engine.build_memory import dram, links
 from numasim.engine.fills import INCLUSIONS
 from numasim.engine.policies import POLICIES
 from numasim.engine.predictor import PREDICTORS
@@ -18,7 +17,6 @@ from numasim.errors import UserError
 MAX_CLASSES = 1000
 LOCKS = 1024
 BARRIERS = 512
-NEVER = 1 << 60
 
 
 class Seat(NamedTuple):
@@ -28,39 +26,6 @@ class Seat(NamedTuple):
     group: int  # index into the run's groups
     endless: bool
     operations: int  # 0 none, 1 closed loop, 3 they arrive
-
-
-def ps(ns: float) -> int:
-    """Nanoseconds as whole picoseconds."""
-    return round(ns * 1000)
-
-
-def zeros(n: int, value: int = 0) -> st.Array:
-    """int64 array that begins at a host cache line, so that records of 8 words lie in one."""
-    room = np.zeros(n + 8, np.int64)
-    array = room[-(room.ctypes.data >> 3) % 8 :][:n]
-    if value:
-        array[:] = value
-    return array
-
-
-def sparse(n: int) -> st.Array:
-    """int64 zeros of which memory is taken only where they are written: for what is large and hardly used."""
-    if n < 1 << 20 or not hasattr(mmap, "MAP_ANONYMOUS"):
-        return np.zeros(n, np.int64)
-    lazy = getattr(mmap, "MAP_NORESERVE", 0x4000) if sys.platform == "linux" else 0
-    try:
-        room = mmap.mmap(-1, n * 8, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | lazy)
-    except OSError:
-        raise UserError(f"{n >> 24} GiB of directory", "machine", "fewer threads or a smaller workload") from None
-    return np.frombuffer(room, np.int64)
-
-
-def log2(n: int, what: str, expected: str = "a power of two") -> int:
-    """Exact logarithm. Raises UserError."""
-    if n <= 0 or n & n - 1:
-        raise UserError(f"{what} is {n}", "machine", expected)
-    return n.bit_length() - 1
 
 
 def cache(name: str, units: int, sets: int, ways: int, slices: int = 1, policy: str = "lru") -> st.Cache:
@@ -111,109 +76,6 @@ def params(machine: Any, coherent: bool) -> st.Params:
         tick_every=round(1e12 / machine.os.tick_hz) if ticks else 0,
         tick_length=ps(machine.os.tick_us * 1000) if ticks else 0,
         coherent=int(coherent),
-    )
-
-
-def links(topology: Any, channels: int) -> st.Links:
-    """Edges, lanes and routes."""
-    edges = topology.edges
-    lanes = [edge.count for edge in edges]
-    hop = zeros(len(topology.vertices) ** 2)
-    hop[:] = np.asarray(topology.hops, np.int64).reshape(-1)
-
-    def column(values: Sequence[int]) -> st.Array:
-        return np.array([*values, 0], np.int64)  # never empty
-
-    resources = len(edges) + channels
-    return st.Links(
-        domain_vertex=column(topology.domain_vertex),
-        hop=hop,
-        target=column([edge.target for edge in edges]),
-        latency=column([ps(edge.latency_ns) for edge in edges]),
-        request=column([ps(edge.request_bytes / edge.bandwidth_gbps) for edge in edges]),
-        data=column([ps(edge.data_bytes / edge.bandwidth_gbps) for edge in edges]),
-        lanes=column(lanes),
-        first=column([sum(lanes[:k]) for k in range(len(lanes))]),
-        free=zeros(sum(lanes) + 1),
-        messages=zeros(2 * len(edges) + 2),
-        busy=zeros(len(edges) + 1),
-        series=zeros(resources * st.SERIES),
-        resources=resources,
-        edges=len(edges),
-        vertices=len(topology.vertices),
-    )
-
-
-def ddr_parameters(memory: Any) -> list[int]:
-    """A DDR node's words, in the order dram.py names them."""
-    n = memory.channels
-    if memory.ranks > 8 or memory.ranks * memory.bank_groups > 64:
-        raise UserError(f"{memory.ranks} ranks of {memory.bank_groups} bank groups", "machine", "at most 8, and 64 in all")
-    refresh = memory.trfc_ns > 0
-    return [
-        ps(memory.tcl_ns), ps(memory.trcd_ns), ps(memory.trp_ns), ps(memory.tras_ns), ps(memory.burst_ns),
-        ps(memory.tccd_l_ns), ps(memory.trefi_ns) if refresh else NEVER, ps(memory.trfc_ns), ps(memory.turnaround_ns),
-        ps(memory.rank_switch_ns), ps(memory.idle_close_ns), memory.queue_entries, memory.row_hit_cap,
-        min(memory.write_high, 60), memory.write_low, ps(memory.starvation_ns), n,
-        n.bit_length() - 1 if n & n - 1 == 0 else -1, log2(memory.bank_groups, "bank_groups"),
-        log2(memory.row_bytes // 64, "row_bytes / 64"), log2(memory.banks_per_group, "banks_per_group"),
-        log2(memory.ranks, "ranks"), 0,
-    ]  # fmt: skip
-
-
-def curve_parameters(memory: Any) -> tuple[list[int], list[int]]:
-    """A curve node's words, and its latency at 64 levels of bandwidth up to the peak."""
-    points = sorted(memory.curve)
-    levels = np.linspace(0, memory.peak_gbps, 64)
-    latency = np.interp(levels, [p[0] for p in points], [p[1] for p in points])
-    words = [0] * 23
-    words[4], words[16], words[22] = ps(64 / memory.peak_gbps), 1, ps(float(latency[0]))
-    return words, [ps(float(v)) for v in latency]
-
-
-def dram(machine: Any, groups: int) -> st.Dram:
-    """All memory nodes."""
-    topology, nodes = machine.topology, machine.node_memory
-    counts = [memory.channels if memory.kind == "ddr" else 1 for memory in nodes]
-    total = sum(counts)
-    par, curve = zeros(len(nodes) * 32), zeros(len(nodes) * 64)
-    chan, rank, banks = zeros(total * 16), zeros(total * 32), 0
-    for node, memory in enumerate(nodes):
-        words, a_channel = [], 1
-        if memory.kind == "ddr":
-            words, a_channel = ddr_parameters(memory), memory.ranks * memory.bank_groups * memory.banks_per_group
-        else:
-            words, curve[node * 64 : node * 64 + 64] = curve_parameters(memory)
-        par[node * 32 : node * 32 + len(words)] = words
-        for k in range(counts[node]):
-            ch = sum(counts[:node]) + k
-            #                             BUS READY QUEUED WRITES OVERFLOW ARMED LAST_RANK NODE FIRST_BANK
-            chan[ch * 16 : ch * 16 + 9] = [0, -1, 0, 0, -1, 0, 0, node, banks]
-            banks += a_channel
-            for r in range(8):  # ranks refresh in turn
-                if memory.kind == "ddr":
-                    share = (k * memory.ranks + r % memory.ranks + 1) / (counts[node] * memory.ranks)
-                    rank[(ch * 8 + r) * 4] = int(words[6] * share)
-    bank = zeros(banks * 8)
-    bank.reshape(-1, 8)[:, :6] = [-1, -(10**9), 0, 0, -1, -1]  # ROW OPENED FREE HITS TAIL BUSY
-    return st.Dram(
-        vertex=np.array(topology.node_vertex, np.int64),
-        first=np.array([sum(counts[:k]) for k in range(len(nodes))], np.int64),
-        channels=np.array(counts, np.int64),
-        kind=np.array([DDR if memory.kind == "ddr" else CURVE for memory in nodes], np.int64),
-        par=par,
-        bank=bank,
-        chan=chan,
-        writes=zeros(total * 64),
-        groups=zeros(total * 64, -(10**9)),
-        rank=rank,
-        nodes=len(nodes),
-        all_channels=total,
-        all_traffic=groups * len(nodes) * 2,
-        curve=curve,
-        recent=zeros(len(nodes) * 64),
-        traffic=zeros(groups * len(nodes) * 2),
-        busy=zeros(total * 2),
     )
 
 
@@ -285,7 +147,7 @@ def window(threads: int) -> st.Window:
     """All windows, empty."""
     entries = threads * st.RING
     words = zeros(entries << st.WIN_SHIFT)
-    return st.Window(*[words[k:] for k in range(8)], zeros(entries), zeros(entries * 16))
+    return st.Window._make([*(words[k:] for k in range(8)), zeros(entries), zeros(entries * 16)])
 
 
 def slots(n: int) -> st.Slot:
@@ -293,7 +155,7 @@ def slots(n: int) -> st.Slot:
     words = zeros(n * 32 << st.SLOT_SHIFT)
     first = [words[k:] for k in range(16)]
     rest = [words[k:] for k in range(32, 32 + len(st.Slot._fields) - 18)]
-    return st.Slot(*first, words[16:], *rest, zeros(n * 32))
+    return st.Slot._make([*first, words[16:], *rest, zeros(n * 32)])
 
 
 def check_tags(m: st.Machine, line_bits: int) -> None:
@@ -307,80 +169,102 @@ def check_tags(m: st.Machine, line_bits: int) -> None:
             raise UserError(what, "machine", "a smaller workload or larger sets")
 
 
+def directory(pagemap: Any, nodes: int, cores: int) -> st.Directory:
+    """Empty; next to nothing where one core runs alone."""
+    words, lines, pages = -(-cores // 62), nodes << pagemap.node_shift, len(pagemap.block) * 513
+    if cores == 1:
+        lines = pages = 1
+    return st.Directory(page=sparse(pages), state=sparse(lines), mask=sparse(lines * words), words=words)
+
+
+def pages(pagemap: Any) -> st.Pages:
+    """The page map; no array empty."""
+    return st.Pages(
+        node_shift=pagemap.node_shift,
+        blocks=len(pagemap.block),
+        block=np.ascontiguousarray(pagemap.block),
+        frame=np.append(pagemap.frame, 0),
+        pt=np.append(pagemap.pt, 0),
+        pd=np.append(pagemap.pd, 0),
+        pdpt=np.append(pagemap.pdpt, 0),
+        pml4=pagemap.pml4,
+    )
+
+
+def out(groups: int) -> st.Out:
+    """Nothing counted yet."""
+    return st.Out(
+        groups=groups,
+        l1=zeros(MAX_CLASSES),
+        rows=sparse(MAX_CLASSES * st.BUCKETS * 16),
+        low=zeros(MAX_CLASSES, 1 << 62),
+        high=zeros(MAX_CLASSES),
+        events=zeros(MAX_CLASSES * st.EVENT_WORDS),
+        op_rows=zeros(groups * st.BUCKETS * st.OP_WORDS),
+        op_low=zeros(groups, 1 << 62),
+        op_high=zeros(groups),
+    )
+
+
+def operations(seats: list[Seat]) -> st.Ops:
+    """No operation begun; room for those that arrive only where some do."""
+    threads = len(seats)
+    waiting = threads * st.ARRIVALS if any(seat.operations == 3 for seat in seats) else 1
+    return st.Ops(
+        sum=zeros(threads * st.OP_WORDS),
+        begin=zeros(threads * st.OP_WORDS),
+        arrivals=zeros(waiting),
+        known=zeros(threads),
+        passed=zeros(threads),
+        snaps=zeros(waiting * st.OP_WORDS),
+    )
+
+
+def private_cache(name: str, table: Any, cores: int) -> st.Cache:
+    """L1 or L2 of all cores."""
+    return cache(name, cores, table.size_bytes // 64 // table.ways, table.ways, 1, table.policy)
+
+
 def build(machine: Any, pagemap: Any, seats: list[Seat], groups: int, ring: int) -> st.Machine:
     """The state in which a run begins: caches empty, all threads about to take their first record.
 
     ring: records a thread's trace ring holds, a power of two. Raises UserError for geometry the engine cannot hold.
     """
-    topology = machine.topology
+    topology, l3 = machine.topology, machine.l3
     used = sorted({topology.cpu_core(seat.cpu) for seat in seats})
     core_of = [used.index(topology.cpu_core(seat.cpu)) for seat in seats]
-    n, threads = len(used), len(seats)
+    n, threads, nodes = len(used), len(seats), len(machine.node_memory)
     memory = dram(machine, groups)
-    blocks, coherent = len(pagemap.block), n > 1
-    lines = len(machine.node_memory) << pagemap.node_shift
-    words = -(-n // 62)
-    l3_sets = machine.l3.size_bytes // 64 // machine.l3.ways
+    actors = (n << st.SLOT_BITS) + threads + memory.all_channels
     m = st.Machine(
         cores=n,
         threads=threads,
         fronts=n << st.SLOT_BITS,
         channels=(n << st.SLOT_BITS) + threads,
-        p=params(machine, coherent),
-        l1=cache("l1d", n, machine.l1d.size_bytes // 64 // machine.l1d.ways, machine.l1d.ways, 1, machine.l1d.policy),
-        l2=cache("l2", n, machine.l2.size_bytes // 64 // machine.l2.ways, machine.l2.ways, 1, machine.l2.policy),
-        l3=cache("l3", topology.domains, l3_sets, machine.l3.ways, machine.l3.slices, machine.l3.policy),
-        tlb=tlbs(machine, n, blocks),
+        p=params(machine, n > 1),
+        l1=private_cache("l1d", machine.l1d, n),
+        l2=private_cache("l2", machine.l2, n),
+        l3=cache("l3", topology.domains, l3.size_bytes // 64 // l3.ways, l3.ways, l3.slices, l3.policy),
+        tlb=tlbs(machine, n, len(pagemap.block)),
         core=cores(machine, used),
         front=front(machine, seats, core_of, ring),
         win=window(threads),
         slot=slots(n),
         links=links(topology, memory.all_channels),
         dram=memory,
-        dir=st.Directory(
-            page=sparse(blocks * 513 if coherent else 1),
-            state=sparse(lines if coherent else 1),
-            mask=sparse(lines * words if coherent else 1),
-            words=words,
-        ),
-        pages=st.Pages(
-            node_shift=pagemap.node_shift,
-            blocks=blocks,
-            block=np.ascontiguousarray(pagemap.block),
-            frame=np.append(pagemap.frame, 0),
-            pt=np.append(pagemap.pt, 0),
-            pd=np.append(pagemap.pd, 0),
-            pdpt=np.append(pagemap.pdpt, 0),
-            pml4=pagemap.pml4,
-        ),
+        dir=directory(pagemap, nodes, n),
+        pages=pages(pagemap),
         sync=st.Sync(LOCKS - 1, zeros(LOCKS), zeros(LOCKS), zeros(LOCKS, -1), zeros(BARRIERS), zeros(BARRIERS)),
-        out=st.Out(
-            groups=groups,
-            l1=zeros(MAX_CLASSES),
-            rows=sparse(MAX_CLASSES * st.BUCKETS * 16),
-            low=zeros(MAX_CLASSES, 1 << 62),
-            high=zeros(MAX_CLASSES),
-            events=zeros(MAX_CLASSES * st.EVENT_WORDS),
-            op_rows=zeros(groups * st.BUCKETS * st.OP_WORDS),
-            op_low=zeros(groups, 1 << 62),
-            op_high=zeros(groups),
-        ),
-        ops=st.Ops(
-            sum=zeros(threads * st.OP_WORDS),
-            begin=zeros(threads * st.OP_WORDS),
-            arrivals=zeros(threads * st.ARRIVALS) if any(s.operations == 3 for s in seats) else zeros(1),
-            known=zeros(threads),
-            passed=zeros(threads),
-            snaps=zeros(threads * st.ARRIVALS * st.OP_WORDS) if any(s.operations == 3 for s in seats) else zeros(1),
-        ),
+        out=out(groups),
+        ops=operations(seats),
         word0=zeros(threads * ring),
         word1=zeros(threads * ring),
-        woken=zeros((n * 32) + threads + memory.all_channels + 8),
-        when=zeros((n * 32) + threads + memory.all_channels + 8),
+        woken=zeros(actors + 8),
+        when=zeros(actors + 8),
         control=zeros(16),
     )
     m.control[st.K_RUNNING] = sum(not seat.endless for seat in seats)
     m.control[st.K_BIN] = 16
     m.sync.parties[0] = threads
-    check_tags(m, (lines - 1).bit_length())
+    check_tags(m, ((nodes << pagemap.node_shift) - 1).bit_length())
     return m

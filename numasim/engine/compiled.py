@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numasim.engine.acts import settle, wait_for_link
+from numasim.engine.arrival import arrive, complete, locked
 from numasim.engine.core import dispatch, links
 from numasim.engine.jit import CHECK, HAVE_NUMBA, entry, kernel, one_compiles, table, unfold
-from numasim.engine.path import arrive, choose, complete, locked, look_again, step, take_bus
+from numasim.engine.path import choose, look_again, step, take_bus
 from numasim.engine.slots import AT_CORE, AT_L3, AT_OWN, wake_at
 from numasim.engine.state import K_RUNNING, K_STARVED, SLOT_BITS, SLOT_SHIFT, SLOTS, Array, Machine
 from numasim.traces.records import ATOMIC, LOCK, UNLOCK
-
 
 
 class Whole(NamedTuple):
@@ -27,7 +27,7 @@ class Whole(NamedTuple):
     leaves: int
 
 
-_unfolded = unfold(Whole) if HAVE_NUMBA else None
+_unfolded: Any = unfold(Whole) if HAVE_NUMBA else None
 
 BITS = 13
 MASK = (1 << BITS) - 1
@@ -78,11 +78,11 @@ def act(m: Any, tree: Any, a: int, now: int, bound: int, budget: int) -> tuple[i
     if a >= m.fronts:
         thread = a - m.fronts
         core = m.front.core[thread]
-        if m.front.hot[thread] and m.core.nfree[core] == SLOTS and m.p.tick_every == 0 and m.front.ops[thread] == 0:
-            if m.front.open[thread] == 0:
-                events, now = links(m, thread, core, a, now, bound, BITS, budget)
-                if now << BITS | a >= bound or events >= budget:
-                    return now, events, now
+        quiet = m.core.nfree[core] == SLOTS and m.front.open[thread] == 0
+        if m.front.hot[thread] and quiet and m.p.tick_every == 0 and m.front.ops[thread] == 0:
+            events, now = links(m, thread, core, a, now, bound, BITS, budget)
+            if now << BITS | a >= bound or events >= budget:
+                return now, events, now
         t = dispatch(m, thread, now)
     else:
         thread = 0

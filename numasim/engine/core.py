@@ -10,7 +10,7 @@ from typing import Any
 from numasim.engine.access import after_tick
 from numasim.engine.cache import set_of, touch
 from numasim.engine.jit import kernel, rare
-from numasim.engine.lists import pop, push
+from numasim.engine.lists import push
 from numasim.engine.ops import retire, retire_all
 from numasim.engine.packed import (
     ADDRESS,
@@ -69,7 +69,7 @@ def entry_of(f: Any, t: int, i: int) -> int:
 def needs_met(m: Any, t: int, x: int) -> bool:
     """Are the values window entry x needs known? Then win.at is when; else it stands in the list of one that is not."""
     f, w = m.front, m.win
-    word1, i = w.word1[x << WIN_SHIFT], w.index[x << WIN_SHIFT]
+    word1, i = w.word1[x << WIN_SHIFT], w.number[x << WIN_SHIFT]
     deps, lags = word1 >> DEPS & 0xFFFFFF, word1 >> LAGS
     back = word1 >> FWD & 255
     while deps or back:
@@ -98,7 +98,7 @@ def enter(m: Any, t: int, i: int, x: int, word0: int, word1: int, now: int) -> N
     w.at[x << WIN_SHIFT] = now
     w.word0[x << WIN_SHIFT] = word0
     w.word1[x << WIN_SHIFT] = word1
-    w.index[x << WIN_SHIFT] = i
+    w.number[x << WIN_SHIFT] = i
     w.note[x << WIN_SHIFT] = m.front.stalled[t]
     w.insns[x << WIN_SHIFT] = m.front.insns[t]
     m.front.stalled[t] = 0
@@ -336,7 +336,7 @@ def links(m: Any, t: int, core: int, a: int, now: int, bound: int, bits: int, bu
         f.shift[t] += i - first
         x = entry_of(f, t, i - 1)
         w.comp[x << WIN_SHIFT] = done
-        w.index[x << WIN_SHIFT] = i - 1
+        w.number[x << WIN_SHIFT] = i - 1
         w.insns[x << WIN_SHIFT] = f.insns[t]
         f.insns[t] += m.word1[ring + (i - 1 & mask)] & INSNS_MASK
         f.latest[t] = max(f.latest[t], done)

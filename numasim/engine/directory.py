@@ -81,7 +81,7 @@ def clean(l1: Any, l2: Any, core: int, line: int) -> None:
 
 @rare
 def ask_core(l1: Any, l2: Any, core: int, line: int, write: int) -> int:
-    """Probe a core that may have the line: its flags there, 0 for no. A write takes the line, a read leaves it shared."""
+    """Probe a core that may have the line: its flags there or 0. A write takes the line, a read leaves it shared."""
     flags = flags_at(l1, l2, core, line)
     if flags and write:
         drop(l1, l2, core, line)
@@ -132,9 +132,9 @@ def ask(
             if flags:
                 owns = flags & (EXCLUSIVE | DIRTY) != 0
                 far = domain[c] != home
-                if owns or write or not (far or mine):  # a clean shared copy far away is no better than memory
-                    if giver == MEMORY or flags & DIRTY or (write and far):
-                        giver, where = CORE_DIRTY if flags & DIRTY else CORE, domain[c]
+                useful = owns or write or not (far or mine)  # a clean shared copy far away is no better than memory
+                if useful and (giver == MEMORY or flags & DIRTY or (write and far)):
+                    giver, where = CORE_DIRTY if flags & DIRTY else CORE, domain[c]
                 dirty |= flags & DIRTY
                 if write:
                     killed += 1

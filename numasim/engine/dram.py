@@ -20,8 +20,32 @@ DDR, CURVE = 0, 1
 ROW, OPENED, FREE, HITS, TAIL, BUSY = range(6)  # bank words
 BUS, READY, QUEUED, WRITES, OVERFLOW, ARMED, LAST_RANK, NODE, FIRST_BANK = range(9)  # channel words
 DUE, UNTIL, OWED = range(3)  # rank words
-(TCL, TRCD, TRP, TRAS, BURST, TCCD_L, TREFI, TRFC, TURN, SWITCH, IDLE_CLOSE, QUEUE, CAP, HIGH, LOW, STARVE, CHANNELS,
- CHANNEL_BITS, GROUP_BITS, COLUMN_BITS, BANK_BITS, RANK_BITS, IDLE_LATENCY, CURVE_STEP) = range(24)  # node parameters
+(
+    TCL,
+    TRCD,
+    TRP,
+    TRAS,
+    BURST,
+    TCCD_L,
+    TREFI,
+    TRFC,
+    TURN,
+    SWITCH,
+    IDLE_CLOSE,
+    QUEUE,
+    CAP,
+    HIGH,
+    LOW,
+    STARVE,
+    CHANNELS,
+    CHANNEL_BITS,
+    GROUP_BITS,
+    COLUMN_BITS,
+    BANK_BITS,
+    RANK_BITS,
+    IDLE_LATENCY,
+    CURVE_STEP,
+) = range(24)  # node parameters
 CHAN, BANK = 4, 3
 
 

@@ -192,4 +192,4 @@ def _cut(piece: Packed, stop: int) -> Packed:
 
 def _repeat(r: Records, times: int) -> Records:
     """The same records so many times in a row."""
-    return Records(*[np.tile(column, times) if np.ndim(column) else column for column in r])
+    return Records._make(np.tile(column, times) if np.ndim(column) else column for column in r)

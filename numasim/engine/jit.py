@@ -144,7 +144,7 @@ def flat(m: Any) -> Iterator[Any]:
 
 
 def table(m: Any) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """What `unfold` reads: numbers as they are, arrays (flat, C order) as addresses. The arrays must outlive its use."""
+    """What `unfold` reads: numbers as they are, flat arrays as addresses. The arrays must outlive its use."""
     return np.array([v.ctypes.data if isinstance(v, np.ndarray) else v for v in flat(m)], np.int64)
 
 
@@ -178,7 +178,9 @@ if HAVE_NUMBA:
                         return context.make_tuple(builder, ty, [read(t) for t in ty])
                     where = builder.gep(start, [ir.IntType(64)(next(at))], source_etype=ir.IntType(64))
                     value = builder.load(where, typ=ir.IntType(64))
-                    return builder.inttoptr(value, context.get_value_type(ty)) if isinstance(ty, types.CPointer) else value
+                    return (
+                        builder.inttoptr(value, context.get_value_type(ty)) if isinstance(ty, types.CPointer) else value
+                    )
 
                 return read(whole)
 

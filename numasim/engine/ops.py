@@ -31,7 +31,7 @@ from numasim.traces.records import ATOMIC, LOAD, LOCK
 # the order in which an access meets its causes, for the part of it that is left when it becomes the oldest:
 # 5 fill_wait, 14 os, 3 split, 4 tlb_walk, 0 l1, 1 l2, 2 l3, 12 coherence, 7 link_wait, 8 link, 9 memory_wait,
 # 11 refresh, 10 memory, 6 fabric, 13 lock_wait; four bits each, first met lowest
-MET = 0xd6ab987c21043e5
+MET = 0xD6AB987C21043E5
 
 
 @kernel
@@ -52,7 +52,9 @@ def add(ops: Any, t: int, cause: int, dt: int) -> None:
 
 
 @rare
-def advance(ops: Any, stack: Any, t: int, x: int, access: bool, at: int, gap_cause: int, idle: int, now: int, upto: int) -> None:
+def advance(
+    ops: Any, stack: Any, t: int, x: int, access: bool, at: int, gap_cause: int, idle: int, now: int, upto: int
+) -> None:
     """From now to upto window entry x is the thread's oldest record. Its address is known at `at`; before `idle`
     nothing had arrived."""
     if now < idle:

@@ -61,5 +61,3 @@ def chains(plain: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     breaks = np.flatnonzero(~plain)
     following = np.append(breaks, n)[np.searchsorted(breaks, np.arange(n))] if len(breaks) else np.full(n, n)
     return np.asarray(following - np.arange(n) > WINDOW)
-
-

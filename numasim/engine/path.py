@@ -1,56 +1,41 @@
-"""A miss beyond its core, stage by stage: L3, directory, links, memory, and back; and what happens when it is home."""
+"""A miss beyond its core, stage by stage: L3, directory, links, memory, and back."""
 
 from typing import Any
 
-from numasim.engine import directory, dram, links, tlb
-from numasim.engine.cache import DIRTY, EXCLUSIVE, remove, set_of, sliced_set_of, touch
+from numasim.engine import directory, dram, links
+from numasim.engine.cache import sliced_set_of, touch
 from numasim.engine.dram import charge
-from numasim.engine.fills import VICTIM, bring, put_l2, put_l3
-from numasim.engine.jit import kernel, rare
-from numasim.engine.lists import pop, push
-from numasim.engine.packed import CLASS, CLASS_MASK
+from numasim.engine.jit import kernel
 from numasim.engine.slots import (
     AT_BUS,
     AT_CORE,
-    AT_CORE_OWN,
     AT_DIRECTORY,
-    AT_DONE,
     AT_GIVER,
     AT_L3,
     AT_LINK,
     AT_MEMORY,
-    AT_OWN,
     wake_at,
     writes,
 )
-from numasim.engine.stacks import account, account_joined, account_private, count, joined_stack
+from numasim.engine.stacks import count
 from numasim.engine.state import (
     C_COH,
     C_FABRIC,
-    C_FILL,
-    C_L1,
     C_L3,
     C_LINK,
     C_LINK_WAIT,
-    C_LOCK,
-    COUNT,
-    DRAIN,
     E_HIT,
     E_HITM,
     E_INVALIDATED,
     E_L3,
     E_L3_MISS,
     E_LOCAL,
-    E_LOAD,
     E_REMOTE,
     EVENT_WORDS,
     K_COUNTING,
-    NOBODY,
     SLOT_BITS,
     SLOT_SHIFT,
-    WIN_SHIFT,
 )
-from numasim.traces.records import ATOMIC, LOCK, PREFETCH, UNLOCK
 
 
 @kernel
@@ -231,173 +216,3 @@ def step(m: Any, a: int, now: int) -> tuple[int, int, int, int]:
     if stage == AT_DIRECTORY:
         return at_directory(m, a, now), -1, -1, -1
     return head_home(m, a, now), -1, -1, -1  # AT_GIVER
-
-
-# ---- back in the core ----------------------------------------------------------------------------------------------
-
-
-@kernel
-def arrive(m: Any, a: int, now: int) -> bool:
-    """The line reaches the core. Does a page walk go on? (False: the access has its data.)"""
-    s, i = m.slot, a << SLOT_SHIFT
-    core, level, line = a >> SLOT_BITS, s.level[i], s.line[i]
-    group = m.front.group[s.thread[i]]
-    if s.stage[i] == AT_CORE:
-        flags = 0 if s.shared[i] == directory.GRANTED else EXCLUSIVE
-        if level == 0 and s.shared[i] != directory.PRIVATE:
-            remove(m.l1, set_of(m.l1, core, line), line >> m.l1.bits)  # an upgrade: it may be here
-            flags |= s.moved[i] & DIRTY
-        if level == 0:
-            flags |= writes(s.kind[i])
-        if m.p.inclusion != VICTIM and s.source[i] >= 0:
-            put_l3(m, core, group, line, 0, now)
-        if s.buffer[i] > 0:
-            bring(m, core, group, line, flags, now)
-            flags &= EXCLUSIVE
-        put_l2(m, core, group, line, flags, now)
-    if level == 0:
-        return False
-    s.level[i] = tlb.walked(m.tlb, core, m.pages.block[s.va[i] >> 21] & 3, s.va[i], level)
-    return True
-
-
-@kernel
-def lock_of(sync: Any, va: int) -> int:
-    """Number of the lock at an address."""
-    key = (va >> 3) + 1
-    k = (va >> 6) & sync.mask
-    while sync.key[k] != 0 and sync.key[k] != key:
-        k = k + 1 & sync.mask
-    sync.key[k] = key
-    return k
-
-
-@rare
-def take_lock(sync: Any, nxt: Any, a: int, t: int, va: int) -> bool:
-    """A thread has the lock's line: does it get the lock? Else it waits for its turn."""
-    k = lock_of(sync, va)
-    if sync.holder[k] == 0 or sync.holder[k] == t + 1:
-        sync.holder[k] = t + 1
-        return True
-    sync.waiting[k] = push(nxt, sync.waiting[k], a)
-    return False
-
-
-@rare
-def free_lock(sync: Any, nxt: Any, threads: Any, va: int) -> int:
-    """The lock is given to the slot that has waited longest, which is returned; -1 for none."""
-    k = lock_of(sync, va)
-    sync.holder[k] = 0
-    if sync.waiting[k] < 0:
-        return -1
-    a, sync.waiting[k] = pop(nxt, sync.waiting[k])
-    sync.holder[k] = threads[a << SLOT_SHIFT] + 1
-    return a
-
-
-@kernel
-def let_next(m: Any, a: int, now: int) -> None:
-    """Slot a's line has arrived: the next request for it is looked at."""
-    s, i = m.slot, a << SLOT_SHIFT
-    if s.shared[i] > directory.ASK and s.level[i] == 0:
-        s.shared[i] = directory.ASK
-        b = directory.release(m.dir, s.next, s.line[i])
-        if b >= 0:
-            charge(s, b, C_COH, now - s.arrived[b << SLOT_SHIFT])
-            wake_at(m, b, now)
-
-
-@kernel
-def value_ready(m: Any, x: int, now: int) -> None:
-    """Window entry x has its value."""
-    t = x >> 8
-    m.win.comp[x << WIN_SHIFT] = now
-    m.front.open[t] -= 1
-    m.front.latest[t] = max(m.front.latest[t], now)
-    core = m.front.core[t]
-    m.core.ready[core] = push(m.win.next, m.core.ready[core], x)
-
-
-@rare
-def complete_joined(m: Any, a: int, now: int) -> None:
-    """The loads that joined slot a's fill are done; posted stores among them look again."""
-    s, i, w = m.slot, a << SLOT_SHIFT, m.win
-    while s.join[i] >= 0:
-        x, s.join[i] = pop(w.next, s.join[i])
-        word0 = w.word0[x << WIN_SHIFT]
-        klass = word0 >> CLASS & CLASS_MASK
-        at = w.at[x << WIN_SHIFT]
-        if w.note[x << WIN_SHIFT] & 4:
-            w.note[x << WIN_SHIFT] &= ~4
-            core = a >> SLOT_BITS
-            m.core.ready[core] = push(w.next, m.core.ready[core], x)
-            continue
-        end = max(now, at + m.p.l1)
-        count(m.out, klass, E_LOAD)
-        if end > now:  # joined at the very end: an L1 hit
-            account_private(m.out, klass, 0, C_FILL, 0, 0, C_L1, m.p.l1)
-            for k in range(COUNT):
-                w.stack[(x << 4) + k] = 0
-            w.stack[(x << 4) + C_L1] = m.p.l1
-        else:
-            joined_stack(w.stack, x, s.stack, a)
-            account_joined(m.out, w.stack, x, klass, end - at)
-        value_ready(m, x, end)
-
-
-@kernel
-def locked(m: Any, a: int, now: int) -> int:
-    """An atomic has its line: when it is done, -1 if it is now, -2 if it waits for a lock."""
-    s, i = m.slot, a << SLOT_SHIFT
-    if s.stage[i] != AT_DONE:
-        s.stage[i] = AT_DONE
-        charge(s, a, C_L1, m.p.atomic)
-        return now + m.p.atomic
-    if s.kind[i] == LOCK and not take_lock(m.sync, s.next, a, s.thread[i], s.va[i]):
-        s.arrived[i] = now
-        let_next(m, a, now)
-        complete_joined(m, a, now)
-        m.core.inflight[a] = -2  # the line may go where it is wanted meanwhile, also to this core's other threads
-        return -2
-    if s.kind[i] == UNLOCK:
-        b = free_lock(m.sync, s.next, s.thread, s.va[i])
-        if b >= 0:  # it takes the line again, then the lock
-            charge(s, b, C_LOCK, now - s.arrived[b << SLOT_SHIFT])
-            s.stage[b << SLOT_SHIFT] = AT_OWN
-            s.again[b << SLOT_SHIFT] = 1
-            s.shared[b << SLOT_SHIFT] = directory.PRIVATE
-            m.core.inflight[b] = s.want[b << SLOT_SHIFT]
-            wake_at(m, b, now)
-    return -1
-
-
-@kernel
-def complete(m: Any, a: int, now: int) -> None:
-    """Slot a's access and those that joined it are done; its buffer goes to the next in line."""
-    s, i, w, o = m.slot, a << SLOT_SHIFT, m.win, m.core
-    core, t, x = a >> SLOT_BITS, s.thread[i], s.rec[i]
-    let_next(m, a, now)
-    if s.join[i] >= 0:
-        complete_joined(m, a, now)
-    if s.probe[i]:
-        o.ready[core] = push(w.next, o.ready[core], x)
-    elif x >= 0:
-        if m.front.ops[t]:
-            for k in range(16):
-                w.stack[(x << 4) + k] = s.stack[(a << SLOT_SHIFT) + k]
-        value_ready(m, x, now)
-    if s.demand[i] and s.probe[i] == 0:
-        account(m.out, s, a, now)
-    else:
-        for k in range(16):
-            s.stack[(a << SLOT_SHIFT) + k] = 0
-    o.inflight[a] = -1
-    o.free[(core << SLOT_BITS) + o.nfree[core]] = a & (1 << SLOT_BITS) - 1
-    o.nfree[core] += 1
-    o.fills[core] += 1 if s.buffer[i] > 0 else 0
-    o.prefetches[core] += 1 if s.buffer[i] != 1 else 0
-    m.front.flight[t] -= 1
-    m.front.latest[t] = max(m.front.latest[t], now)
-    if m.front.wait[t] == DRAIN and m.front.open[t] == 0 and m.front.flight[t] == 0:
-        m.front.wait[t] = NOBODY
-        wake_at(m, m.fronts + t, m.front.latest[t])

@@ -19,15 +19,13 @@ from simpy.events import Event
 
 from numasim.engine import directory, dram
 from numasim.engine.acts import settle, wait_for_link
+from numasim.engine.arrival import arrive, complete, locked
 from numasim.engine.core import dispatch
 from numasim.engine.dram import charge
 from numasim.engine.path import (
-    arrive,
     at_directory,
     choose,
-    complete,
     head_home,
-    locked,
     look_again,
     look_up_l3,
     over_link,
@@ -41,7 +39,12 @@ Process = Generator[Event, Any, None]
 
 
 class Clock(simpy.Environment):
-    """An environment whose events belong to actors."""
+    """An environment whose events belong to actors, and whose time is whole picoseconds."""
+
+    @property
+    def ps(self) -> int:
+        """What time it is."""
+        return int(self.now)
 
     def at(self, time: int, actor: int) -> Event:
         """The actor's event at a time, after those of lower actors at the same time."""
@@ -101,7 +104,7 @@ class Reference:
         m, when, me = self.m, 0, self.m.fronts + t
         while True:
             yield self.clock.at(when, me)
-            now = self.clock.now
+            now = self.clock.ps
             when = dispatch(m, t, now)
             settle(m, m.front.core[t], -1, now)
             when = wait_for_link(m, t, when)
@@ -119,7 +122,7 @@ class Reference:
             if AT_L3 <= s.stage[i] < AT_CORE:
                 when = yield from self.beyond_the_core(a)
                 continue
-            now = self.clock.now
+            now = self.clock.ps
             goes_on, when = -1, -1
             if s.stage[i] == AT_OWN or arrive(m, a, now):
                 goes_on = a
@@ -141,20 +144,20 @@ class Reference:
         charge(s, a, C_L3, m.p.l3)
         if s.shared[i] == directory.ASK and s.level[i] == 0:
             s.stage[i] = AT_DIRECTORY
-            yield clock.at(clock.now + m.p.l3, a)
-            while (when := at_directory(m, a, clock.now)) < 0:  # on its way to another core
+            yield clock.at(clock.ps + m.p.l3, a)
+            while (when := at_directory(m, a, clock.ps)) < 0:  # on its way to another core
                 woken = yield self.sleep(a)
                 yield clock.at(woken, a)
         else:
-            when = look_up_l3(m, a, clock.now + m.p.l3)
+            when = look_up_l3(m, a, clock.ps + m.p.l3)
         while s.stage[i] != AT_CORE:
             yield clock.at(when, a)
             if s.stage[i] == AT_LINK:
-                when = over_link(m, a, clock.now)
+                when = over_link(m, a, clock.ps)
             elif s.stage[i] == AT_MEMORY:
                 when = yield from self.memory(a)
             else:  # another core, or another domain's L3, has the line
-                when = head_home(m, a, clock.now)
+                when = head_home(m, a, clock.ps)
         return when
 
     def memory(self, a: int) -> Generator[Event, Any, int]:
@@ -162,16 +165,16 @@ class Reference:
         m, s, i, clock = self.m, self.m.slot, a << SLOT_SHIFT, self.clock
         node = s.line[i] >> m.pages.node_shift
         if m.dram.kind[node] == dram.CURVE:
-            return head_home(m, a, dram.by_curve(m.dram, s, m.control, m.links, a, node, clock.now))
+            return head_home(m, a, dram.by_curve(m.dram, s, m.control, m.links, a, node, clock.ps))
         s.stage[i] = AT_BUS
-        ready = dram.arrive(m.dram, s, a, node, s.line[i], clock.now)
-        if ready != clock.now:
+        ready = dram.arrive(m.dram, s, a, node, s.line[i], clock.ps)
+        if ready != clock.ps:
             if ready < 0:  # the bank, or the channel's queue, is taken
                 ready = yield self.sleep(a)
             yield clock.at(ready, a)
-        start, look = dram.at_bus(m.dram, s, a, clock.now)
+        start, look = dram.at_bus(m.dram, s, a, clock.ps)
         if start >= 0:
-            when = take_bus(m, a, clock.now, start)
+            when = take_bus(m, a, clock.ps, start)
             self.wake(a)
             return when
         if look >= 0:
@@ -184,9 +187,9 @@ class Reference:
         m, ch = self.m, actor - self.m.channels
         while when >= 0:
             yield self.clock.at(when, actor)
-            a, start, when = choose(m, ch, self.clock.now)
+            a, start, when = choose(m, ch, self.clock.ps)
             if a >= 0:
-                back = take_bus(m, a, self.clock.now, start)
+                back = take_bus(m, a, self.clock.ps, start)
                 when = look_again(m, ch)
                 self.wake(actor)
                 self.asleep.pop(a).succeed(back)

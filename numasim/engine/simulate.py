@@ -75,7 +75,7 @@ class Run:
         if f.ops[t] == 3:
             self._arrive(t, m)
 
-    def _store(self, m: st.Machine, t: int, end: int, word0: Any, word1: Any) -> None:
+    def _store(self, m: Any, t: int, end: int, word0: Any, word1: Any) -> None:
         """Write records into the ring, in two parts where it turns over."""
         base, size, at = t * self.ring, self.ring, end & self.ring - 1
         first = min(len(word0), size - at)
@@ -148,7 +148,9 @@ class Run:
     def _check_end(self, m: st.Machine) -> None:
         if m.control[st.K_RUNNING] > 0:
             stuck = [t for t in range(m.threads) if m.front.wait[t] != st.DONE and not m.front.endless[t]]
-            raise UserError(f"threads {stuck} wait for each other for ever", "workload", "locks freed, barriers met by all")
+            raise UserError(
+                f"threads {stuck} wait for each other for ever", "workload", "locks freed, barriers met by all"
+            )
 
     # ---- what was counted ----------------------------------------------------------------------------------------
 
@@ -228,7 +230,9 @@ def _arrays(lists: Any, like: Any) -> Any:
     """Lists back into arrays of the types they were."""
     parts = []
     for a, b in zip(lists, like, strict=True):
-        parts.append(_arrays(a, b) if isinstance(b, tuple) else np.asarray(a, b.dtype) if isinstance(b, np.ndarray) else a)
+        parts.append(
+            _arrays(a, b) if isinstance(b, tuple) else np.asarray(a, b.dtype) if isinstance(b, np.ndarray) else a
+        )
     return type(like)(*parts)
 
 

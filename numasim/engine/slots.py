@@ -45,7 +45,9 @@ def nothing_inflight(m: Any, core: int) -> bool:
 
 
 @kernel
-def take_slot(m: Any, core: int, t: int, want: int, va: int, klass: int, kind: int, t0: int, rec: int, buffer: int) -> int:
+def take_slot(
+    m: Any, core: int, t: int, want: int, va: int, klass: int, kind: int, t0: int, rec: int, buffer: int
+) -> int:
     """A free slot for a line, its stack empty. The caller has checked that a buffer of that kind is free."""
     o = m.core
     if buffer:

@@ -48,9 +48,7 @@ def account(out: Any, s: Any, a: int, end: int) -> None:
 
 
 @kernel
-def account_private(
-    out: Any, klass: int, waited: int, why: int, os: int, tlb: int, cause: int, rest: int
-) -> None:
+def account_private(out: Any, klass: int, waited: int, why: int, os: int, tlb: int, cause: int, rest: int) -> None:
     """One access that ended in its own core's caches: time waited and why, interrupted, translation, the rest."""
     latency = waited + os + tlb + rest
     row = (klass * BUCKETS + bucket(latency)) * 16

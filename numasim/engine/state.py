@@ -152,7 +152,7 @@ class Window(NamedTuple):
     waiters: Array  # list of entries waiting for its value
     word0: Array
     word1: Array
-    index: Array  # its number
+    number: Array
     note: Array  # 1: follows a mispredicted branch; | 2: second line of a split access is there
     next: Array  # [entry]
     stack: Array  # [entry, 16]: of a load that joined a fill: that fill's stack up to then; else, operations: its own
@@ -342,8 +342,8 @@ class Machine(NamedTuple):
 # Machine.control
 (K_COUNTING, K_RUNNING, K_ORIGIN, K_BIN, K_PROBLEM, K_STARVED, K_CLASSES) = range(7)
 # K_COUNTING: 1 once warm-up is over; K_RUNNING: threads that must still end; K_ORIGIN: when counting began;
-# K_BIN: log2 of the width of the series' bins; K_PROBLEM: an operation queue overflowed; K_STARVED: a thread is out of records;
-# K_CLASSES: classes in use
+# K_BIN: log2 of the width of the series' bins; K_PROBLEM: an operation queue overflowed; K_STARVED: a thread is out of
+# records; K_CLASSES: classes in use
 
 
 def mapped(m: Any, f: Any) -> Any:

@@ -1,7 +1,7 @@
 """Address translation: TLBs, paging-structure caches, and where a page walk's entries lie.
 
-Levels of the page table as in the Intel SDM vol. 3, 4.5: 1 PT, 2 PD, 3 PDPT, 4 PML4. A 4 KiB page's entry is at level 1,
-a 2 MiB page's at 2, a 1 GiB page's at 3: page class + 1.
+Levels of the page table as in the Intel SDM vol. 3, 4.5: 1 PT, 2 PD, 3 PDPT, 4 PML4. A 4 KiB page's entry is at
+level 1, a 2 MiB page's at 2, a 1 GiB page's at 3: page class + 1.
 """
 
 from typing import Any

@@ -22,7 +22,7 @@ Report = Callable[[str, float], None]
 
 
 class GroupSpace:
-    """The address space as one group sees it: its policy and page size, unless a rule of the scenario says otherwise."""
+    """The address space as one group sees it: its policy and page size, unless a rule says otherwise."""
 
     def __init__(self, space: AddressSpace, scenario: Scenario, group: Group, own_policy: bool) -> None:
         self._space, self._scenario, self._group, self._own_policy = space, scenario, group, own_policy
@@ -57,7 +57,9 @@ def arrivals(text: str, threads: int, seed: int, thread: int) -> Callable[[int],
         return None
     found = re.fullmatch(r"(poisson|fixed):([0-9.]+(?:[eE][+-]?[0-9]+)?)([kM]?)(?:/s)?", text)
     if not found or float(found[2]) <= 0:
-        raise UserError(f"{text!r} is no arrival process", "arrivals", "poisson:RATE/s or fixed:RATE/s, such as poisson:50000/s")
+        raise UserError(
+            f"{text!r} is no arrival process", "arrivals", "poisson:RATE/s or fixed:RATE/s, such as poisson:50000/s"
+        )
     rate = float(found[2]) * {"": 1, "k": 1e3, "M": 1e6}[found[3]]
     mean = 1e12 * threads / rate
     # a counter-based stream of its own for each thread: adding a thread shifts no other's arrivals
@@ -70,7 +72,9 @@ def arrivals(text: str, threads: int, seed: int, thread: int) -> Callable[[int],
 class _Part:
     """A group with what was made of it."""
 
-    def __init__(self, group: Group, scenario: Scenario, space: AddressSpace, own_policy: bool, taken: list[int]) -> None:
+    def __init__(
+        self, group: Group, scenario: Scenario, space: AddressSpace, own_policy: bool, taken: list[int]
+    ) -> None:
         machine = scenario.machine
         self.group = group
         self.workload = workloads.make(group.workload, group.keys)
@@ -129,7 +133,10 @@ def run_scenario(scenario: Scenario, progress: Report | None = None) -> Result:
         parts.append(_Part(group, scenario, space, not same, taken))
         taken += parts[-1].cpus
     pagemap = space.finish()
-    threads, names, sites, barriers = [], [], [], 0
+    threads: list[Thread] = []
+    names: list[str] = []
+    sites: list[list[str]] = []
+    barriers = 0
     for part in parts:
         lengths = _lengths(part)
         for k, program in enumerate(part.program.threads):
@@ -139,15 +146,26 @@ def run_scenario(scenario: Scenario, progress: Report | None = None) -> Result:
             if name not in names:
                 names.append(name)
                 sites.append(part.program.sites)
-            gaps = None if program.endless else arrivals(part.group.arrivals, len(part.cpus), scenario.seed, len(threads))
+            gaps = (
+                None if program.endless else arrivals(part.group.arrivals, len(part.cpus), scenario.seed, len(threads))
+            )
             if gaps is not None and not program.operations:
                 raise UserError("this workload has no operations", f"group {part.group.name}, key arrivals", "none")
             threads.append(Thread(part.cpus[k], names.index(name), program, lengths[k], barriers, gaps))
         barriers += max((max(p.barriers, default=-1) + 1 for p in part.program.threads), default=0)
-    total = sum(t.length.accesses + t.program.lap_accesses * (t.length.warmup + t.length.laps) for t in threads if not t.program.endless)
+    total = sum(
+        t.length.accesses + t.program.lap_accesses * (t.length.warmup + t.length.laps)
+        for t in threads
+        if not t.program.endless
+    )
     tell("simulating", 0.0)
     raw = simulate(
-        machine, pagemap, threads, names, scenario.scheduler, lambda done: tell("simulating", min(done / max(total, 1), 1.0))
+        machine,
+        pagemap,
+        threads,
+        names,
+        scenario.scheduler,
+        lambda done: tell("simulating", min(done / max(total, 1), 1.0)),
     )
     regions = [region.name for region in pagemap.regions]
     return Result(raw, sites, regions, _provenance(scenario, parts, pagemap, raw))

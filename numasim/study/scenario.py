@@ -63,7 +63,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     def expanded(self) -> dict[str, Any]:
         """All of it as plain values, for the provenance of a result."""
-        told = {name: msgspec.to_builtins(getattr(self, name)) for name in ("groups", "regions", "page_tables", "scheduler")}
+        told = {
+            name: msgspec.to_builtins(getattr(self, name)) for name in ("groups", "regions", "page_tables", "scheduler")
+        }
         return {"machine": self.machine.expanded(), **told}
 
 
@@ -89,7 +91,9 @@ def group(name: str, workload: str, words: Mapping[str, Any], where: str) -> Gro
     """A group from its words: keys of the workload, the COMMON ones, placement. Raises UserError."""
     table = dict(words)
     placement, nodes = _policy(table, where)
-    own: dict[str, Any] = {word: _text(table.pop(word)) for word in ("cpunodebind", "physcpubind", "pages", "arrivals") if word in table}
+    own: dict[str, Any] = {
+        word: _text(table.pop(word)) for word in ("cpunodebind", "physcpubind", "pages", "arrivals") if word in table
+    }
     for word in ("threads", "accesses", "laps", "warmup"):
         if word in table:
             own[word] = parse_count(_text(table.pop(word)), f"{where}, key {word}")
@@ -107,14 +111,19 @@ def single(machine: Machine, workload: str, words: Mapping[str, Any]) -> Scenari
     general = {word: table.pop(word) for word in ("seed", "scheduler") if word in table}
     page_tables = _text(table.pop("page_tables", ""))
     return _checked(
-        Scenario(machine=machine, groups=(group(workload, workload, table, f"workload {workload}"),), page_tables=page_tables, **general)
+        Scenario(
+            machine=machine,
+            groups=(group(workload, workload, table, f"workload {workload}"),),
+            page_tables=page_tables,
+            **general,
+        )
     )
 
 
 def load(
     path: str, seed: int | None = None, scheduler: str | None = None, set: Mapping[str, object] | None = None
 ) -> Scenario:
-    """Read a scenario file. seed, scheduler, set (machine parameters) count over what the file says. Raises UserError."""
+    """Read a scenario file. seed, scheduler, set (machine parameters) go before what it says. Raises UserError."""
     try:
         data: dict[str, Any] = tomllib.loads(Path(path).read_text())
     except OSError as e:
@@ -130,7 +139,9 @@ def load(
     changes = {f"os.{k}": v for k, v in _tables(data, "os", path)[0].items()} if "os" in data else {}
     changes |= _tables(data, "set", path)[0] if "set" in data else {}
     machine_path = Path(path).parent / data["machine"]
-    machine = load_machine(str(machine_path) if data["machine"].endswith(".toml") else data["machine"], set={**changes, **(set or {})})
+    machine = load_machine(
+        str(machine_path) if data["machine"].endswith(".toml") else data["machine"], set={**changes, **(set or {})}
+    )
     groups = [_group(table, path, k) for k, table in enumerate(_tables(data, "group", path))]
     if len({g.name for g in groups}) < len(groups):
         raise UserError("two groups of one name", path, "a name of its own for each")
@@ -188,5 +199,3 @@ def _checked(scenario: Scenario) -> Scenario:
     if isinstance(scenario.seed, bool) or not isinstance(scenario.seed, int) or not 0 <= scenario.seed < 2**63:
         raise UserError(f"seed {scenario.seed!r}", "seed", "a whole number from 0 up")
     return scenario
-
-

@@ -33,7 +33,9 @@ def cpus_of(machine: Machine, group: Group, threads: int, taken: Sequence[int]) 
     free = [cpu for cpu in asked if cpu not in taken]
     if len(free) < threads:
         have = f"CPUs {format_list(sorted(free))}" if free else "no CPU"
-        raise UserError(f"{threads} threads on {have}", where, "a CPU for each thread; see --cpunodebind, --physcpubind")
+        raise UserError(
+            f"{threads} threads on {have}", where, "a CPU for each thread; see --cpunodebind, --physcpubind"
+        )
     return free[:threads]
 
 

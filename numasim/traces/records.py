@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-
 LOAD, STORE, ATOMIC, PREFETCH, BRANCH, MARK, LOCK, UNLOCK, BARRIER, WAIT = range(10)
 KINDS = ("load", "store", "atomic", "prefetch", "branch", "mark", "lock", "unlock", "barrier", "wait")
 

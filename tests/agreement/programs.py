@@ -1,4 +1,4 @@
-"""Programs made at random: every kind of record, dependences of all reaches, private and shared data, locks, barriers."""
+"""Programs made at random: all kinds of records, dependences of all reaches, shared data, locks, barriers."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,9 @@ from numasim.traces.records import (
 from numasim.workloads.base import ThreadProgram
 
 
-def mixed(base: int, size: int, seed: int, records: int, synchronised: bool, operations: bool, chains: bool) -> ThreadProgram:
+def mixed(
+    base: int, size: int, seed: int, records: int, synchronised: bool, operations: bool, chains: bool
+) -> ThreadProgram:
     """A thread's program over `size` bytes from `base`: no two laps are the same."""
 
     def lap(number: int) -> Iterator[Records]:
@@ -31,7 +33,10 @@ def mixed(base: int, size: int, seed: int, records: int, synchronised: bool, ope
         address = base + rng.integers(0, min(spread, size) - 72, records)
         if rng.random() < 0.5:
             address &= ~np.int64(7)  # else some accesses are split over two lines
-        reach = [np.minimum(rng.integers(0, 40, records) * (rng.random(records) < p), np.arange(records)) for p in (0.7, 0.3, 0.2)]
+        reach = [
+            np.minimum(rng.integers(0, 40, records) * (rng.random(records) < p), np.arange(records))
+            for p in (0.7, 0.3, 0.2)
+        ]
         if chains:
             stretch = slice(records // 4, None)
             kinds[stretch] = LOAD

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement.programs import mixed
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
+from agreement.programs import mixed
 from numasim.engine import state as st
 from numasim.engine.feed import Length
 from numasim.engine.simulate import Run, Thread
@@ -78,7 +78,8 @@ def simulated(scheduler: str, changes: dict[str, Any], seed: int, threads: int, 
     parts = []
     for k in range(threads):
         program = mixed(regions[0 if shared else k].base, size, seed + k, n, synchronised, **kind)
-        gaps = (lambda m, r=np.random.default_rng(seed + k): r.integers(1, 900_000, m)) if arrivals else None
+        stream = np.random.default_rng(seed + k)
+        gaps = (lambda m, stream=stream: stream.integers(1, 900_000, m)) if arrivals else None
         parts.append(Thread(cpus[k], k % 2, program, Length(1, 0, 2), 0, gaps))
     run = Run(machine, space.finish(), parts, ["even", "odd"])
     assert run.compiled() if scheduler == "compiled" else run.reference()

@@ -12,12 +12,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from unit.test_results_synthetic import raw_of, result_of, samples
 
 from numasim.cli import app, progress
 from numasim.cli.words import pairs
 from numasim.errors import UserError
 from numasim.results import Result, json
+from unit.test_results_synthetic import raw_of, result_of, samples
 
 RESULT = result_of(samples(seed=11, count=2000))
 HEAVY = {"numba", "numpy", "pyarrow", "networkx", "scipy", "msgspec", "simpy", "matplotlib", "pandas"}

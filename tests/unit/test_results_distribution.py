@@ -7,11 +7,11 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.test_results_synthetic import bucket_edges_ps, random_stacks, rows_of
 
 from numasim.engine.output import ACCESS_CAUSES
 from numasim.errors import UserError
 from numasim.results import Distribution
+from unit.test_results_synthetic import bucket_edges_ps, random_stacks, rows_of
 
 EDGES = bucket_edges_ps()
 GRID = [0, 0.1, 1, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999, 100]

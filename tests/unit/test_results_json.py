@@ -8,11 +8,11 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import pytest
-from unit.test_results_synthetic import PROVENANCE, REGIONS, SITES, Samples, raw_of, result_of, samples
 
 from numasim.engine.output import ACCESS_CAUSES, OPERATION_CAUSES
 from numasim.errors import UserError
 from numasim.results import Result, json
+from unit.test_results_synthetic import PROVENANCE, REGIONS, SITES, Samples, raw_of, result_of, samples
 
 RESULT = result_of(samples(seed=5))
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from unit.test_results_synthetic import EVENTS, PROVENANCE, REGIONS, SITES, Samples, raw_of, result_of, samples
 
 from numasim.errors import UserError
 from numasim.results import Result
 from numasim.results.compact import compact
+from unit.test_results_synthetic import EVENTS, PROVENANCE, REGIONS, SITES, Samples, raw_of, result_of, samples
 
 MADE = samples(seed=3)
 RESULT = result_of(MADE)

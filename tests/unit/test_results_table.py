@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from unit.test_results_synthetic import PROVENANCE, REGIONS, SITES, Samples, random_stacks, raw_of, result_of, samples
 
 from numasim.errors import UserError
 from numasim.results import Result, figures, report, table
+from unit.test_results_synthetic import PROVENANCE, REGIONS, SITES, Samples, random_stacks, raw_of, result_of, samples
 
 TWO_GROUPS = result_of(samples(seed=7, count=5000))
 OPERATIONS = random_stacks(np.random.default_rng(8), 2000, 17)
