@@ -117,11 +117,12 @@ def join(m: Any, t: int, core: int, x: int, b: int, kind: int, klass: int, at: i
     """The line is on its way with slot b. When the record's value is there (posted stores: at once), -1 while open,
     -2 if the record must wait for a fill buffer first."""
     s, i = m.slot, b << SLOT_SHIFT
-    if s.buffer[i] == 0:  # a prefetch: the load takes a fill buffer of its own to wait for it
+    if s.buffer[i] == 0:  # a prefetch: the load takes it over with a fill buffer
         if m.core.fills[core] <= 0:
             return -2
         m.core.fills[core] -= 1
-        s.buffer[i] = 2
+        m.core.prefetches[core] += 1
+        s.buffer[i] = 1
     count(m.out, klass, E_JOIN)
     if kind == STORE and s.shared[i] == 0 and s.level[i] == 0 and s.kind[i] <= PREFETCH:
         s.kind[i] = STORE
@@ -189,7 +190,7 @@ def hit_l1(
 
 
 @kernel
-def held_up(m: Any, t: int, core: int, x: int, want: int, klass: int, kind: int, at: int, start: int) -> int:
+def held_up(m: Any, t: int, core: int, x: int, va: int, want: int, klass: int, kind: int, at: int, start: int) -> int:
     """Is the line on its way already, or no buffer free? When the value is there if that is known, -1 if the record has
     to wait, -2 if nothing holds it up."""
     o = m.core
@@ -199,7 +200,10 @@ def held_up(m: Any, t: int, core: int, x: int, want: int, klass: int, kind: int,
     if b >= 0 and (kind <= STORE or kind == PREFETCH):
         if kind == PREFETCH:
             return start + m.p.cycle
+        fetched = m.slot.buffer[b << SLOT_SHIFT] == 0
         end = join(m, t, core, x, b, kind, klass, at, start)
+        if fetched and end != -2 and m.p.streamer:  # a prefetched line is wanted: the L2 sees that too
+            train_streams(m, t, core, va, want, klass, start + m.p.l2)
         if end != -2:
             return end
     if o.fills[core] <= 0 or o.nfree[core] == 0 or b >= 0:
@@ -238,7 +242,7 @@ def until_miss(m: Any, t: int, core: int, x: int, now: int) -> tuple[int, int, i
                 m.l1.tag[i] |= 1 if kind == STORE else 0
                 return hit_l1(m, t, core, x, va, klass, kind, at, ready, start, why), ready, start, why, kind, True
     m.front.hot[t] = 0
-    end = held_up(m, t, core, x, want, klass, kind, at, start)
+    end = held_up(m, t, core, x, va, want, klass, kind, at, start)
     if end == -2 and plain and kind != PREFETCH:
         count(m.out, klass, E_STORE if kind == STORE else E_LOAD)
         count(m.out, klass, E_L1_MISS)

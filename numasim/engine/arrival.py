@@ -160,8 +160,8 @@ def complete(m: Any, a: int, now: int) -> None:
     o.inflight[a] = -1
     o.free[(core << SLOT_BITS) + o.nfree[core]] = a & (1 << SLOT_BITS) - 1
     o.nfree[core] += 1
-    o.fills[core] += 1 if s.buffer[i] > 0 else 0
-    o.prefetches[core] += 1 if s.buffer[i] != 1 else 0
+    o.fills[core] += s.buffer[i]
+    o.prefetches[core] += 1 - s.buffer[i]
     m.front.flight[t] -= 1
     m.front.latest[t] = max(m.front.latest[t], now)
     if m.front.wait[t] == DRAIN and m.front.open[t] == 0 and m.front.flight[t] == 0:

@@ -161,13 +161,19 @@ def arrive(d: Any, s: Any, a: int, node: int, line: int, now: int) -> int:
 
 
 @kernel
-def data_start(d: Any, ch: int, node: int, b: int, now: int) -> int:
-    """When the bus could carry data of bank b, from now on."""
+def data_start(d: Any, s: Any, ch: int, node: int, a: int, now: int) -> int:
+    """When the bus could carry slot a's data, from now on. A batch of writes may have closed its row again."""
+    b = s.bank[a << SLOT_SHIFT]
+    o = b << BANK
     rank, group = rank_and_group(d, ch, node, b)
     t = d.chan[(ch << CHAN) + BUS]
     if rank != d.chan[(ch << CHAN) + LAST_RANK]:
         t += par(d, node, SWITCH)
-    return max(now, t, d.groups[(ch << 6) + group] + par(d, node, TCCD_L))
+    t = max(now, t, d.groups[(ch << 6) + group] + par(d, node, TCCD_L))
+    if d.bank[o + ROW] != s.row[a << SLOT_SHIFT]:
+        free = max(d.bank[o + FREE], d.bank[o + OPENED] + par(d, node, TRAS))
+        t = max(t, free + par(d, node, TRP) + par(d, node, TRCD))
+    return t
 
 
 @kernel
@@ -176,7 +182,7 @@ def at_bus(d: Any, s: Any, a: int, now: int) -> tuple[int, int]:
     ch = s.source[a << SLOT_SHIFT]
     c = ch << CHAN
     if d.chan[c + BUS] <= now and d.chan[c + READY] < 0:
-        return data_start(d, ch, d.chan[c + NODE], s.bank[a << SLOT_SHIFT], now), -1
+        return data_start(d, s, ch, d.chan[c + NODE], a, now), -1
     d.chan[c + READY] = push(s.next, d.chan[c + READY], a)
     if d.chan[c + ARMED]:
         return -1, -1
@@ -193,7 +199,7 @@ def choose(d: Any, s: Any, ch: int, now: int) -> tuple[int, int]:
     start = -1
     while True:
         y = s.next[x]
-        t = data_start(d, ch, node, s.bank[y << SLOT_SHIFT], now)
+        t = data_start(d, s, ch, node, y, now)
         if start < 0 or t < start:
             start, before, best = t, x, y
         if x == tail and now - s.at[y << SLOT_SHIFT] > par(d, node, STARVE):
@@ -240,6 +246,10 @@ def pass_data(d: Any, s: Any, control: Any, links: Any, a: int, now: int, start:
     d.chan[c + LAST_RANK] = rank
     d.groups[(ch << 6) + group] = start
     d.chan[c + QUEUED] -= 1
+    if d.bank[(b << BANK) + ROW] != s.row[a << SLOT_SHIFT]:
+        d.bank[(b << BANK) + ROW] = s.row[a << SLOT_SHIFT]
+        d.bank[(b << BANK) + OPENED] = start - par(d, node, TRCD)
+        d.bank[(b << BANK) + HITS] = 0
     d.bank[(b << BANK) + FREE] = start + burst
     d.bank[(b << BANK) + BUSY] = -1
     d.busy[2 * ch] += burst
@@ -273,16 +283,30 @@ def turn(d: Any, s: Any, ch: int, b: int, now: int) -> tuple[int, int]:
 
 
 @kernel
-def write_start(d: Any, ch: int, node: int, line: int, bus: int) -> int:
-    """When a write's data could start, from `bus` on; -1 if a read holds its bank."""
+def write_start(d: Any, ch: int, node: int, line: int, began: int, bus: int) -> int:
+    """When a write's data could start, from `bus` on, rows being opened since the batch began. A read that holds the
+    bank has to open its row again after it."""
     _, b, row = place(d, node, line)
     o = b << BANK
-    if d.bank[o + BUSY] >= 0:
-        return -1
-    t = max(bus, d.bank[o + FREE])
+    t = max(began, d.bank[o + FREE])
     if d.bank[o + ROW] != row:
         t = max(t, d.bank[o + OPENED] + par(d, node, TRAS)) + par(d, node, TRP) + par(d, node, TRCD)
-    return t
+    return max(t, bus)
+
+
+@kernel
+def write_one(d: Any, ch: int, node: int, line: int, start: int) -> int:
+    """A write's data passes the bus from `start` on: when it has."""
+    _, b, row = place(d, node, line)
+    o = b << BANK
+    if d.bank[o + ROW] != row:
+        d.bank[o + ROW] = row
+        d.bank[o + OPENED] = start - par(d, node, TRCD)
+        d.bank[o + HITS] = 0
+    end = start + par(d, node, BURST)
+    d.bank[o + FREE] = end + par(d, node, TURN)
+    d.busy[2 * ch + 1] += par(d, node, BURST)
+    return end
 
 
 @rare
@@ -291,36 +315,25 @@ def write(d: Any, control: Any, series: Any, resources: int, edges: int, node: i
     first: the bus turns round once a batch and not once a write."""
     ch, _, _ = place(d, node, line)
     c = ch << CHAN
-    n = d.chan[c + WRITES]
-    d.writes[(ch << 6) + n] = line
-    n += 1
-    bus = max(now, d.chan[c + BUS]) + par(d, node, TURN)
-    began, low = bus, par(d, node, LOW)
+    n = d.chan[c + WRITES] + 1
+    d.writes[(ch << 6) + n - 1] = line
     if n >= par(d, node, HIGH):
-        while n > low:
-            best, when = -1, 0
+        began = max(now, d.chan[c + BUS]) + par(d, node, TURN)
+        bus = began
+        while n > par(d, node, LOW):
+            best, when = 0, -1
             for i in range(n):
-                t = write_start(d, ch, node, d.writes[(ch << 6) + i], bus)
-                if t >= 0 and (best < 0 or t < when):
+                t = write_start(d, ch, node, d.writes[(ch << 6) + i], began, bus)
+                if when < 0 or t < when:
                     best, when = i, t
                 if t == bus:
                     break
-            if best < 0:
-                break
-            _, b, row = place(d, node, d.writes[(ch << 6) + best])
-            if d.bank[(b << BANK) + ROW] != row:
-                d.bank[(b << BANK) + ROW] = row
-                d.bank[(b << BANK) + OPENED] = when - par(d, node, TRCD)
-                d.bank[(b << BANK) + HITS] = 0
-            bus = when + par(d, node, BURST)
-            d.bank[(b << BANK) + FREE] = bus + par(d, node, TURN)
-            d.busy[2 * ch + 1] += par(d, node, BURST)
+            bus = write_one(d, ch, node, d.writes[(ch << 6) + best], when)
             n -= 1
             d.writes[(ch << 6) + best] = d.writes[(ch << 6) + n]
-        if bus > began:
-            d.chan[c + BUS] = bus + par(d, node, TURN)
-            note_busy(control, series, resources, edges + ch, began, bus - began)
-    d.chan[c + WRITES] = min(n, 63)  # every bank busy with reads for so long: the newest write costs no time
+        d.chan[c + BUS] = bus + par(d, node, TURN)
+        note_busy(control, series, resources, edges + ch, began, bus - began)
+    d.chan[c + WRITES] = n
 
 
 # ---- the alternative: a measured curve ---------------------------------------------------------------------------

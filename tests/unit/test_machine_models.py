@@ -69,7 +69,7 @@ def test_what_the_8360y_model_is_fitted_to_is_measured() -> None:
         "fabric.snoop_dirty_ns",
         "links.upi.latency_ns",
         "links.upi.data_bytes",
-        "memory.dram.turnaround_ns",
+        "core.prefetch_buffers",
         "memory.dram.rank_switch_ns",
     }
     measured = {round(float(word), 1) for path in HOST.glob("*.csv") for word in numbers(path)}

@@ -1,0 +1,149 @@
+"""Memory channels alone, without a machine around them: requests at given times, and when the data of each is there.
+
+Times are in nanoseconds, kept by the engine as picoseconds.
+"""
+
+import heapq
+import itertools
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from numasim.engine import dram
+from numasim.engine import state as st
+from numasim.engine.build import dram as build_dram
+from numasim.engine.build import slots
+from numasim.machine import Machine
+from theory.small_runs import teaching
+
+SLOTS = 4096
+
+
+class Served(NamedTuple):
+    """A read: when it came, when its bank was ready for the bus, when its data started, when all of it was there."""
+
+    line: int
+    came: float
+    ready: float
+    start: float
+    end: float
+    stack: dict[str, float]
+
+    @property
+    def latency(self) -> float:
+        return self.end - self.came
+
+
+class Channels:
+    """The memory of a machine, and an agenda of what happens to it next."""
+
+    def __init__(self, machine: Machine, node: int = 0) -> None:
+        built = build_dram(machine, 1)
+        self.d: Any = st.mapped(built, lambda a: a.tolist())
+        self.s: Any = st.mapped(slots(SLOTS // 32), lambda a: a.tolist())
+        words = [0] * (SLOTS << st.SLOT_SHIFT)  # fields of one array of the engine's are lists of their own here
+        self.s = self.s._replace(**{name: words.copy() for name in st.Slot._fields if name != "next"})
+        self.node = node
+        self.links = _Series(2 * built.all_channels)
+        self.control = [0] * 8
+        self.agenda: list[tuple[int, int, str, int]] = []
+        self.serial = itertools.count()
+        self.free = list(range(SLOTS))
+        self.served: dict[int, Served] = {}
+        self.order: list[int] = []
+
+    def place(self, line: int) -> tuple[int, int, int]:
+        """Channel, bank and row of a line."""
+        channel, bank, row = dram.place(self.d, self.node, line)
+        return int(channel), int(bank), int(row)
+
+    def run(self, requests: Iterable[tuple[float, int]], writes: Iterable[tuple[float, int]] = ()) -> list[Served]:
+        """Reads, each (when it comes, its line), and posted writes: what became of the reads, in the order given."""
+        names = {}
+        for number, (when, line) in enumerate(requests):
+            a = self.free.pop()
+            names[a] = number
+            self.s.line[a << st.SLOT_SHIFT] = line
+            self._at(round(when * 1000), "arrive", a)
+        for when, line in writes:
+            self._at(round(when * 1000), "write", line)
+        done: dict[int, Served] = {}
+        while self.agenda:
+            now, _, what, a = heapq.heappop(self.agenda)
+            for slot, served in getattr(self, f"_{what}")(now, a):
+                done[names[slot]] = served
+                self.order.append(served.line)
+                self.free.append(slot)
+        return [done[k] for k in range(len(names))]
+
+    def _at(self, now: int, what: str, a: int) -> None:
+        heapq.heappush(self.agenda, (now, next(self.serial), what, a))
+
+    def _arrive(self, now: int, a: int) -> list[tuple[int, Served]]:
+        i = a << st.SLOT_SHIFT
+        for k in range(16):
+            self.s.stack[i + k] = 0
+        self.s.t0[i] = now
+        ready = dram.arrive(self.d, self.s, a, self.node, self.s.line[i], now)
+        if ready >= 0:
+            self._at(ready, "ready", a)
+        return []
+
+    def _write(self, now: int, line: int) -> list[tuple[int, Served]]:
+        links = self.links
+        dram.write(self.d, self.control, links.series, links.resources, links.edges, self.node, line, now)
+        return []
+
+    def _ready(self, now: int, a: int) -> list[tuple[int, Served]]:
+        start, look = dram.at_bus(self.d, self.s, a, now)
+        if look >= 0:
+            self._at(look, "channel", self.s.source[a << st.SLOT_SHIFT])
+        return [self._take(now, a, start)] if start >= 0 else []
+
+    def _channel(self, now: int, ch: int) -> list[tuple[int, Served]]:
+        c = ch << dram.CHAN
+        if self.d.chan[c + dram.BUS] > now:
+            self._at(self.d.chan[c + dram.BUS], "channel", ch)
+            return []
+        a, start = dram.choose(self.d, self.s, ch, now)
+        taken = self._take(now, a, start)
+        if self.d.chan[c + dram.READY] < 0:
+            self.d.chan[c + dram.ARMED] = 0
+        else:
+            self._at(self.d.chan[c + dram.BUS], "channel", ch)
+        return [taken]
+
+    def _take(self, now: int, a: int, start: int) -> tuple[int, Served]:
+        """The bus is slot a's; its bank, and a request from outside the queue, go on."""
+        d, s, i = self.d, self.s, a << st.SLOT_SHIFT
+        b = s.bank[i]
+        end, ch = dram.pass_data(d, s, self.control, self.links, a, now, start)
+        if d.chan[(ch << dram.CHAN) + dram.OVERFLOW] >= 0:
+            x, ready = dram.from_overflow(d, s, ch, b, now)
+            if x >= 0:
+                self._at(ready, "ready", x)
+        if d.bank[(b << dram.BANK) + dram.BUSY] < 0 and d.bank[(b << dram.BANK) + dram.TAIL] >= 0:
+            x, ready = dram.turn(d, s, ch, b, now)
+            self._at(ready, "ready", x)
+        stack = {cause: s.stack[i + k] / 1000 for k, cause in enumerate(st.CAUSES) if s.stack[i + k]}
+        ns = [x / 1000 for x in (s.t0[i], s.at[i], start, end)]
+        return a, Served(s.line[i], ns[0], ns[1], ns[2], ns[3], stack)
+
+
+class _Series:
+    """What of the links' state a channel needs to note that it is busy: nothing, as counting is off."""
+
+    def __init__(self, resources: int) -> None:
+        self.series, self.resources, self.edges = [0] * (resources * st.SERIES), resources, 0
+
+
+def one_channel(**changes: object) -> Channels:
+    """Node 0 of the teaching machine with one channel: reads take 20 tCL + 10 burst from an open row, 20 tRCD more
+    from a closed one, and 20 tRP (and what tRAS still asks) more after another row."""
+    return Channels(teaching(memory__dram__channels=1, **{f"memory__dram__{k}": v for k, v in changes.items()}))
+
+
+def line_at(channels: Channels, bank: int, row: int, column: int = 0) -> int:
+    """The column-th line of a row of a bank (both numbered within the node's first channel)."""
+    first = channels.d.chan[(channels.d.first[channels.node] << dram.CHAN) + dram.FIRST_BANK]
+    found = (x for x in range(1 << 20) if channels.place(x) == (channels.d.first[channels.node], first + bank, row))
+    return next(itertools.islice(found, column, None))
