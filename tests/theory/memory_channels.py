@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 from numasim.engine import dram
 from numasim.engine import state as st
 from numasim.engine.build import dram as build_dram
-from numasim.engine.build import slots
 from numasim.machine import Machine
 from theory.small_runs import teaching
 
-SLOTS = 4096
+SLOTS = 1024
 
 
 class Served(NamedTuple):
@@ -39,9 +38,7 @@ class Channels:
     def __init__(self, machine: Machine, node: int = 0) -> None:
         built = build_dram(machine, 1)
         self.d: Any = st.mapped(built, lambda a: a.tolist())
-        self.s: Any = st.mapped(slots(SLOTS // 32), lambda a: a.tolist())
-        words = [0] * (SLOTS << st.SLOT_SHIFT)  # fields of one array of the engine's are lists of their own here
-        self.s = self.s._replace(**{name: words.copy() for name in st.Slot._fields if name != "next"})
+        self.s: Any = st.Slot(*([0] * (SLOTS << st.SLOT_SHIFT) for _ in st.Slot._fields))
         self.node = node
         self.links = _Series(2 * built.all_channels)
         self.control = [0] * 8

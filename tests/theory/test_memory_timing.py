@@ -1,0 +1,326 @@
+"""Do memory channels keep to their timings, tight on both sides: not before t, and at t? By hand, on one channel.
+
+Without a word of their own, times are the teaching machine's: activate 20, precharge 20, column 20, burst 10, row open
+for at least 40 ns; and rows stay open (no idle timer) unless a test is about that.
+"""
+
+import random
+from collections import Counter
+
+import pytest
+
+from numasim.engine import dram
+from theory import closed_forms as theory
+from theory.memory_channels import Channels, Served, line_at, one_channel
+from theory.small_runs import teaching, with_curve
+
+HIT, CLOSED, CONFLICT = 30, 50, 70  # ns: column and burst; activate before that; precharge before that
+OPEN = {"idle_close_ns": 1e6}
+
+
+def two_reads(gap: float, a: int, b: int, **changes: object) -> tuple[Served, Served]:
+    first, second = one_channel(**OPEN | changes).run([(0.0, a), (gap, b)])
+    return first, second
+
+
+def lines(*rows: tuple[int, int], **changes: object) -> list[int]:
+    """Lines of (bank, row), each the next column of its row."""
+    channels, seen, out = one_channel(**changes), Counter[tuple[int, int]](), []
+    for bank, row in rows:
+        out.append(line_at(channels, bank, row, seen[bank, row]))
+        seen[bank, row] += 1
+    return out
+
+
+def test_a_closed_row_takes_activate_column_and_burst() -> None:
+    (only,) = one_channel().run([(100.0, 5)])
+    assert (only.ready, only.start, only.end) == (120, 120, 150)
+    assert only.stack == {"memory": CLOSED}
+
+
+def test_an_open_row_takes_column_and_burst() -> None:
+    first, second = two_reads(500, *lines((0, 0), (0, 0)))
+    assert (first.latency, second.latency) == (CLOSED, HIT)
+
+
+@pytest.mark.parametrize(("after", "latency"), [(20, HIT), (20.001, CLOSED)])
+def test_the_idle_timer_closes_a_row_just_after_its_time(after: float, latency: float) -> None:
+    """The bank is free from 30 on, when the first read's burst has passed the bus: 20 ns later the row closes."""
+    _, second = two_reads(30 + after, *lines((0, 0), (0, 0)), idle_close_ns=20)
+    assert second.latency == latency
+
+
+def test_another_row_of_the_bank_waits_for_precharge() -> None:
+    _, second = two_reads(500, *lines((0, 0), (0, 1)))
+    assert second.latency == CONFLICT
+
+
+@pytest.mark.parametrize(("tras", "gap", "end"), [(40, 30, 110), (60, 30, 130), (60, 59, 130), (60, 60, 130), (60, 61, 131)])
+def test_a_row_stays_open_for_tras(tras: float, gap: float, end: float) -> None:
+    """Row 0 is opened at 0, so it may close from tRAS on: data is there 70 ns after that, or after the request."""
+    _, second = two_reads(gap, *lines((0, 0), (0, 1)), tras_ns=tras)
+    assert second.end == end
+
+
+def test_a_bank_serves_one_read_at_a_time() -> None:
+    """A second read of the row, come meanwhile, is ready when the first one's burst has left the bank: 20 + 10."""
+    first, second = two_reads(1, *lines((0, 0), (0, 0)))
+    assert first.end == CLOSED
+    assert (second.ready, second.start, second.end) == (30, 30, 60)
+    assert second.stack == {"memory_wait": 29, "memory": HIT}
+
+
+def test_banks_open_rows_at_once_and_share_the_bus() -> None:
+    """Four banks, all ready at 20: bursts follow each other on the bus, in the order in which they came."""
+    served = one_channel().run([(0.0, line) for line in lines((0, 0), (1, 0), (2, 0), (3, 0))])
+    assert [s.start for s in served] == [20, 30, 40, 50]
+    assert [s.end for s in served] == [50, 60, 70, 80]
+    assert [s.stack.get("memory_wait", 0) for s in served] == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize(("gap", "start"), [(9, 30), (10, 30), (11, 31)])
+def test_the_bus_is_taken_as_soon_as_it_is_free(gap: float, start: float) -> None:
+    """The first burst passes from 20 to 30. A second bank's, ready at 20 + gap, starts then or when it is ready."""
+    _, second = two_reads(gap, *lines((0, 0), (1, 0)))
+    assert second.start == start
+
+
+GROUPED = {"bank_groups": 2, "banks_per_group": 4, "tccd_l_ns": 15}
+
+
+@pytest.mark.parametrize(("bank", "start"), [(1, 35), (4, 30)])
+def test_a_bank_group_needs_tccd_l_between_its_columns(bank: int, start: float) -> None:
+    """Banks 0 and 1 are of one group, 0 and 4 of two."""
+    _, second = two_reads(0, *lines((0, 0), (bank, 0), **GROUPED), **GROUPED)
+    assert second.start == start
+
+
+@pytest.mark.parametrize(("gap", "start"), [(14, 35), (15, 35), (16, 36)])
+def test_tccd_l_is_tight(gap: float, start: float) -> None:
+    _, second = two_reads(gap, *lines((0, 0), (1, 0), **GROUPED), **GROUPED)
+    assert second.start == start
+
+
+RANKED = {"ranks": 2, "banks_per_group": 4, "rank_switch_ns": 7}
+
+
+@pytest.mark.parametrize(("bank", "gap", "start"), [(1, 0, 30), (4, 0, 37), (4, 16, 37), (4, 17, 37), (4, 18, 38)])
+def test_another_rank_costs_a_gap_on_the_bus(bank: int, gap: float, start: float) -> None:
+    """Banks 4 to 7 are of rank 1. The gap counts from the end of the burst before."""
+    _, second = two_reads(gap, *lines((0, 0), (bank, 0), **RANKED), **RANKED)
+    assert second.start == start
+
+
+def test_the_bus_takes_whoever_needs_no_gap_first() -> None:
+    """At 30, when the first burst has passed, one of the same group and one of another are ready: that one first."""
+    a, same, other = lines((0, 0), (1, 0), (4, 0), **GROUPED)
+    served = one_channel(**GROUPED).run([(0.0, a), (0.5, same), (1.0, other)])
+    assert [s.start for s in served] == [20, 40, 30]
+
+
+# ---- which request next --------------------------------------------------------------------------------------------
+
+
+def order(requests: list[tuple[float, int]], **changes: object) -> list[int]:
+    """In which order the requests' data came, by their place in the list."""
+    channels = one_channel(**OPEN | changes)
+    channels.run(requests)
+    return [[line for _, line in requests].index(line) for line in channels.order]
+
+
+@pytest.mark.parametrize("cap", [1, 2, 4])
+def test_row_hits_go_first_up_to_the_cap(cap: int) -> None:
+    """Row 0 is being opened; one that wants row 1 waits, then six more for row 0: `cap` of these pass it."""
+    a, other, *more = lines((0, 0), (0, 1), *[(0, 0)] * 6)
+    got = order([(0.0, a), (1.0, other), *((2.0 + k, line) for k, line in enumerate(more))], row_hit_cap=cap)
+    assert got == [0, *range(2, 2 + cap), 1, *range(2 + cap, 8)]
+
+
+def test_the_oldest_goes_first_if_nothing_hits() -> None:
+    banks = lines((0, 0), (0, 1), (0, 2), (0, 3))
+    assert order([(float(k), line) for k, line in enumerate(banks)]) == [0, 1, 2, 3]
+
+
+def test_nobody_ready_waits_longer_than_the_starvation_time() -> None:
+    """Reads of another group come without end and always fit sooner than one that needs the tCCD_L gap... until it has
+    been ready for 100 ns. Then it is the next to go."""
+    grouped = GROUPED | {"tccd_l_ns": 40, "queue_entries": 48, "idle_close_ns": 1e6}
+
+    def waited(starvation: float) -> float:
+        channels = one_channel(**grouped, starvation_ns=starvation, row_hit_cap=1000)
+        # bank 0 (group 0) is kept busy by row hits; bank 1 of its group wants its turn; bank 4 fills the gaps
+        busy = lines(*[(0, 0)] * 12, *[(4, 0)] * 12, (1, 0), **grouped)
+        victim = busy.pop()
+        requests = [(0.0, line) for line in busy]
+        served = channels.run([*requests, (1.0, victim)])
+        return served[-1].start - served[-1].ready
+
+    patient, bounded = waited(10_000), waited(100)
+    assert patient > 150
+    # it was ready longest when its time was up; one burst may have been under way, and its own gap comes on top
+    assert 100 < bounded <= 100 + 10 + 40
+
+
+def test_a_full_queue_keeps_requests_outside_in_order() -> None:
+    """Two places: the others come in one by one as places fall free, oldest first, and all are served."""
+    rng = random.Random(1)
+    requests = [(float(k), line) for k, line in enumerate(rng.sample(range(4096), 40))]
+    served = one_channel(queue_entries=2).run(requests)
+    assert len(served) == 40
+    for k, s in enumerate(served):
+        others = sum(o.start <= s.ready < o.end - 30 for o in served)  # bursts passing while it prepares
+        assert others <= 2, k
+    # with so few places nobody overtakes by more than one
+    position = {s.line: k for k, s in enumerate(sorted(served, key=lambda s: s.start))}
+    assert all(abs(position[s.line] - k) <= 1 for k, s in enumerate(served))
+
+
+@pytest.mark.parametrize("entries", [2, 16])
+def test_every_request_is_served_once_and_its_stack_is_its_latency(entries: int) -> None:
+    """Four bursts of 250 reads and as many writes at random, refresh on: conservation on a busy channel, and the bus
+    never carries two things at once."""
+    rng = random.Random(entries)
+    channels = one_channel(queue_entries=entries, trfc_ns=150.0, trefi_ns=2000.0, ranks=2, banks_per_group=4)
+    requests = [(rng.uniform(0, 3000) + 10_000 * (k % 4), line) for k, line in enumerate(rng.sample(range(9999), 1000))]
+    writes = [(rng.uniform(0, 40_000), rng.randrange(9999)) for _ in range(1000)]
+    served = channels.run(requests, writes)
+    assert sorted(s.line for s in served) == sorted(line for _, line in requests)
+    for s, (came, _) in zip(served, requests, strict=True):
+        assert sum(s.stack.values()) == pytest.approx(s.end - s.came)
+        assert s.came == pytest.approx(came, abs=1e-3) and s.latency >= HIT
+    starts = sorted(s.start for s in served)
+    assert all(b - a >= 10 - 1e-9 for a, b in zip(starts, starts[1:], strict=False))
+    c = channels.d.first[0] << dram.CHAN
+    assert channels.d.chan[c + dram.QUEUED] == 0 and channels.d.chan[c + dram.READY] == -1
+    assert channels.d.busy[0] == 1000 * 10_000
+    assert channels.d.busy[1] == (1000 - channels.d.chan[c + dram.WRITES]) * 10_000
+
+
+# ---- refresh -------------------------------------------------------------------------------------------------------
+
+REFRESH = {"trefi_ns": 1000.0, "trfc_ns": 200.0}
+
+
+@pytest.mark.parametrize(
+    ("came", "delay"), [(999.999, 0), (1000, 200), (1000.001, 199.999), (1100, 100), (1199, 1), (1200, 0), (1201, 0)]
+)
+def test_a_refresh_begins_when_due_and_takes_trfc(came: float, delay: float) -> None:
+    (only,) = one_channel(**REFRESH).run([(came, 5)])
+    assert only.stack.get("refresh", 0) == pytest.approx(delay)
+    assert only.latency == pytest.approx(CLOSED + delay)
+
+
+def test_a_refresh_closes_rows() -> None:
+    a, b = lines((0, 0), (0, 0))
+    first, second = one_channel(**REFRESH, **OPEN).run([(900.0, a), (1500.0, b)])
+    assert (first.latency, second.latency) == (CLOSED, CLOSED)
+    first, second = one_channel(**REFRESH, **OPEN).run([(1300.0, a), (1500.0, b)])
+    assert (first.latency, second.latency) == (CLOSED, HIT)
+
+
+def test_reads_at_random_times_wait_for_refresh_by_its_duty_cycle() -> None:
+    rng = random.Random(2)
+    requests = [(500.0 * k + rng.uniform(0, 400), rng.randrange(4096)) for k in range(20_000)]
+    delays = []
+    channels = one_channel(**REFRESH)
+    for k in range(0, len(requests), 1000):
+        delays += [s.stack.get("refresh", 0) for s in channels.run(requests[k : k + 1000])]
+    # of a delay that is uniform up to 200 ns once in five times, the mean of 20,000
+    square = 0.2 * 200 * 200 / 3
+    mean = theory.refresh_mean_delay(1000.0, 200.0)
+    assert sum(delays) / len(delays) == pytest.approx(mean, abs=4 * (square - mean**2) ** 0.5 / 20_000**0.5)
+    assert sum(d > 0 for d in delays) / len(delays) == pytest.approx(theory.refresh_share(1000.0, 200.0), abs=0.012)
+
+
+def test_refresh_takes_its_share_of_a_busy_channels_bandwidth() -> None:
+    """Always more than enough requests: a refresh may be postponed eight times, not left out."""
+    requests = [(0.0, line) for line in range(1000)]
+    slow, fast = (
+        max(s.end for s in one_channel(**OPEN, **r, banks_per_group=16).run(requests)) for r in (REFRESH, {})
+    )
+    expected = theory.refresh_share(1000.0, 200.0)
+    postponed = 8 * 200  # ns it may still owe at the end
+    assert fast / (1 - expected) - postponed <= slow * 1.02
+    assert slow <= 1.1 * fast / (1 - expected)
+
+
+# ---- writes --------------------------------------------------------------------------------------------------------
+
+
+def test_writes_gather_and_drain_down_to_the_low_mark() -> None:
+    """Eleven writes cost nothing; the twelfth (the high mark) drains eight, after which four are left."""
+    channels = one_channel()
+    c = channels.d.first[0] << dram.CHAN
+    writes = lines(*((k % 8, 0) for k in range(12)))
+    channels.run([], [(0.0, line) for line in writes[:11]])
+    assert (channels.d.chan[c + dram.WRITES], channels.d.chan[c + dram.BUS], channels.d.busy[1]) == (11, 0, 0)
+    channels.run([], [(100.0, writes[11])])
+    assert channels.d.chan[c + dram.WRITES] == 4
+    assert channels.d.busy[1] == 8 * 10_000
+
+
+def test_a_batch_turns_the_bus_round_twice() -> None:
+    """Rows of eight banks stand open; the batch of eight takes the bus for 10 + 8 x 10 + 10 ns, and a read that comes
+    meanwhile waits for that, unless its bank needs it first."""
+    channels = one_channel(**OPEN)
+    banks = [(k, 0) for k in range(8)]
+    opened, writes = lines(*banks, *banks, *banks[:4])[:8], lines(*banks, *banks, *banks[:4])[8:]
+    channels.run([(0.0, line) for line in opened])
+    channels.run([], [(1000.0, line) for line in writes])
+    c = channels.d.first[0] << dram.CHAN
+    assert channels.d.chan[c + dram.BUS] == 1_100_000
+    (read,) = channels.run([(1001.0, line_at(channels, 7, 0, 5))])
+    assert read.start == pytest.approx(1100)
+
+
+def test_writes_to_closed_rows_take_longer() -> None:
+    """Each of the eight drained opens its row; all in one bank they take tRAS + tRP each, or tRCD + burst if longer."""
+    channels = one_channel(**OPEN)
+    channels.run([], [(0.0, line) for line in lines(*((0, row) for row in range(12)))])
+    c = channels.d.first[0] << dram.CHAN
+    batch = channels.d.chan[c + dram.BUS] / 1000 - 20
+    assert batch >= 7 * 60, "the bank opens a row every tRAS + tRP = 60 ns"
+    assert batch <= 8 * 80
+
+
+# ---- where lines lie, and the alternative to channels --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [{}, {"channels": 8, "ranks": 2, "bank_groups": 4, "banks_per_group": 4}])
+def test_places_are_lines_turned_round(shape: dict[str, int]) -> None:
+    """No row holds more lines than it has room for, and lines in a row meet all channels equally often."""
+    channels = Channels(teaching(**{f"memory__dram__{k}": v for k, v in shape.items()}))
+    n = shape.get("channels", 2)
+    places = Counter(channels.place(line) for line in range(1 << 15))
+    assert set(places.values()) == {16}
+    for first in (0, 977, 12_345):
+        met = Counter(channels.place(line)[0] for line in range(first // n * n, first // n * n + 64))
+        assert set(met.values()) == {64 // n}
+
+
+def test_a_curve_gives_its_own_latency_back() -> None:
+    """Requests at a steady rate take what the curve says of their bandwidth, to a 64th of its peak."""
+    points = [[0.0, 80.0], [20.0, 90.0], [40.0, 130.0], [50.0, 250.0]]
+    for gbps in (1.0, 10.0, 20.0, 30.0, 40.0, 45.0):
+        machine = with_curve(points, 50.0)
+        channels = Channels(machine)
+        gap, latencies = 64 / gbps, []
+        for k in range(400):
+            end = dram.by_curve(channels.d, channels.s, channels.control, channels.links, 0, 0, round(k * gap * 1000))
+            latencies.append(end / 1000 - k * gap)
+        low, high = (_curve(points, gbps + d * 50 / 64) for d in (-1.5, 1.5))
+        assert low - 0.1 <= latencies[-1] <= high + 0.1, gbps
+        assert latencies[0] == pytest.approx(80)
+
+
+def _curve(points: list[list[float]], gbps: float) -> float:
+    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        if gbps <= x1:
+            return y0 + (y1 - y0) * max(gbps - x0, 0) / (x1 - x0)
+    return points[-1][1]
+
+
+def test_a_curve_lets_no_more_than_its_peak_pass() -> None:
+    channels = Channels(with_curve([[0.0, 80.0], [50.0, 250.0]], 64.0))
+    ends = [dram.by_curve(channels.d, channels.s, channels.control, channels.links, 0, 0, 0) for _ in range(1000)]
+    assert (ends[-1] - ends[500]) / 499 == pytest.approx(1000, rel=1e-3)  # ps a line at 64 GB/s
