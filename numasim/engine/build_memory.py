@@ -11,6 +11,7 @@ from numasim.engine.dram import CURVE, DDR
 from numasim.errors import UserError
 
 NEVER = 1 << 60
+GOLDEN = (5**0.5 - 1) / 2  # multiples of it are spread evenly and in no rhythm
 
 
 def links(topology: Any, channels: int) -> st.Links:
@@ -93,7 +94,8 @@ def dram(machine: Any, groups: int) -> st.Dram:
             banks += a_channel
             for r in range(8):  # ranks refresh in turn
                 if memory.kind == "ddr":
-                    share = (k * memory.ranks + r % memory.ranks + 1) / (counts[node] * memory.ranks)
+                    # channels refresh independently, each rank in its turn; even phases would beat with a chase
+                    share = (k * GOLDEN + r % memory.ranks / memory.ranks) % 1
                     rank[(ch * 8 + r) * 4] = int(words[6] * share)
     bank = zeros(banks * 8)
     bank.reshape(-1, 8)[:, :6] = [-1, -(10**9), 0, 0, -1, -1]  # ROW OPENED FREE HITS TAIL BUSY

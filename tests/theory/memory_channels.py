@@ -29,7 +29,7 @@ class Served(NamedTuple):
 
     @property
     def latency(self) -> float:
-        return self.end - self.came
+        return round(self.end - self.came, 3)
 
 
 class Channels:

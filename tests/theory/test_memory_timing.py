@@ -15,7 +15,7 @@ from theory.memory_channels import Channels, Served, line_at, one_channel
 from theory.small_runs import teaching, with_curve
 
 HIT, CLOSED, CONFLICT = 30, 50, 70  # ns: column and burst; activate before that; precharge before that
-OPEN = {"idle_close_ns": 1e6}
+OPEN = {"idle_close_ns": 1e5}
 
 
 def two_reads(gap: float, a: int, b: int, **changes: object) -> tuple[Served, Served]:
@@ -144,7 +144,7 @@ def test_the_oldest_goes_first_if_nothing_hits() -> None:
 def test_nobody_ready_waits_longer_than_the_starvation_time() -> None:
     """Reads of another group come without end and always fit sooner than one that needs the tCCD_L gap... until it has
     been ready for 100 ns. Then it is the next to go."""
-    grouped = GROUPED | {"tccd_l_ns": 40, "queue_entries": 48, "idle_close_ns": 1e6}
+    grouped = GROUPED | {"tccd_l_ns": 40, "queue_entries": 48, "idle_close_ns": 1e5}
 
     def waited(starvation: float) -> float:
         channels = one_channel(**grouped, starvation_ns=starvation, row_hit_cap=1000)
