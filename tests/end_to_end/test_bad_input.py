@@ -11,7 +11,7 @@ import pytest
 
 from end_to_end.readme_blocks import ROOT
 from numasim.traces.parquet import Columns, Meta, Writer
-from numasim.traces.records import LOCK, UNLOCK
+from numasim.traces.records import LOAD, LOCK, UNLOCK
 
 TRACES = ROOT / "examples" / "traces"
 RUN = ("run", "teaching-2s")
@@ -61,14 +61,13 @@ Mistake = Callable[..., str]
         ([*RUN, "chase", "size=1024TiB"], ["size"]),
         ([*RUN, "chase", "size=3"], ["size", "64"]),
         ([*RUN, "chase", "size=many"], ["size", "'many'"]),
-        ([*RUN, "chase", "size=4GiB"], ["memory"]),
+        ([*RUN, "stream", "size=4GiB"], ["4 GiB", "2 GiB"]),
         ([*RUN, "chase", *SMALL, "laps=2"], ["accesses and laps"]),
         ([*RUN, "chase", "accesses=0"], ["accesses"]),
         ([*RUN, "chase", "accesses=1e30"], ["accesses"]),
         # CPUs and nodes
         ([*RUN, "chase", "-C", "8"], ["--physcpubind", "8", "0-7"]),
         ([*RUN, "chase", "-C", "3-1"], ["--physcpubind"]),
-        ([*RUN, "chase", "-C", ""], ["--physcpubind"]),
         ([*RUN, "chase", "-N", "2"], ["--cpunodebind", "2", "0-1"]),
         ([*RUN, "chase", "-N", "!all"], ["--cpunodebind"]),
         ([*RUN, "chase", "-N", "0", "-C", "4"], ["CPU"]),
@@ -128,7 +127,6 @@ def test_an_output_that_cannot_be_written_is_known_before_the_run(mistake: Mista
         (lambda text: text.replace("tcl_ns = 20.0", "tcl_ns = -1.0"), ["machine.toml", "tcl_ns", "-1"]),
         (lambda text: text.replace('"socket1"', '"socket7"'), ["machine.toml", "socket7"]),
         (lambda text: text.replace("rob_entries = 32 ", "# "), ["machine.toml", "rob_entries"]),
-        (lambda text: text.replace('"*" =', '"core.*" ='), ["machine.toml", "sources"]),
         (lambda text: "", ["machine.toml"]),
     ],
 )
@@ -153,8 +151,8 @@ GROUP = '[[group]]\nworkload = "chase"\nsize = "64KiB"\naccesses = 1000\n'
     ("text", "parts"),
     [
         ("", ["s.toml", "machine"]),
-        ("machine = ", ["s.toml", "line 1"]),
-        ('machine = "teaching-2s', ["s.toml", "line 1"]),
+        ("machine = ", ["s.toml", "TOML"]),
+        ('machine = "teaching-2s\n', ["s.toml", "line 1"]),
         (HEAD, ["s.toml", "[[group]]"]),
         (GROUP, ["s.toml", "machine"]),
         ("machine = 3\n" + GROUP, ["s.toml", "machine"]),
@@ -170,12 +168,12 @@ GROUP = '[[group]]\nworkload = "chase"\nsize = "64KiB"\naccesses = 1000\n'
         (HEAD + GROUP + "laps = 3\n", ["accesses and laps"]),
         (HEAD + GROUP + "threads = 0\n", ["s.toml", "threads"]),
         (HEAD + GROUP + 'pages = "3k"\n', ["3k"]),
-        (HEAD + GROUP + 'cpus = "0-99"\n', ["0-99", "0-7"]),
+        (HEAD + GROUP + 'cpus = "0-99"\n', ["8", "0-7"]),
         (HEAD + GROUP + 'membind = "0"\ninterleave = "0,1"\n', ["s.toml", "membind", "interleave"]),
         (HEAD + GROUP + GROUP, ["s.toml", "name"]),
         (HEAD + GROUP + 'cpus = "0"\n' + GROUP + 'name = "b"\ncpus = "0"\n', ["group b", "CPU"]),
         (HEAD + "[os]\ntick_hz = -1\n" + GROUP, ["tick_hz", "-1"]),
-        (HEAD + "[os]\ntick = 1\n" + GROUP, ["os.tick", "tick_hz"]),
+        (HEAD + "[os]\ntick = 1\n" + GROUP, ["os.tick", "tick_us"]),
         (HEAD + '[set]\n"core.width" = 1\n' + GROUP, ["core.width"]),
         (HEAD + GROUP + '[[region]]\nname = "chase"\ncolour = "red"\n', ["s.toml", "region", "'colour'"]),
         (HEAD + GROUP + '[[region]]\nname = "chase"\nmembind = "9"\n', ["9"]),
@@ -208,20 +206,20 @@ def test_scenario_files_that_are_no_text(mistake: Mistake, tmp_path: Path) -> No
 # ---- scenarios that cannot end -------------------------------------------------------------------------------------
 
 
-def write_trace(path: Path, thread: list[int], kind: list[int]) -> None:
-    """A trace of records that all go to one address."""
+def write_trace(path: Path, *kinds: int) -> None:
+    """A trace of two threads that take turns: each does the first, then each the next, all at one address."""
     with Writer(path) as writer:
-        address = np.full(len(kind), 0x5000, np.int64)
-        writer.write(Columns(address, thread=np.array(thread), kind=np.array(kind)))
-        writer.commit(Meta(sites=["here"], threads=sorted(set(thread)), dependence="exact"))
+        kind, thread = np.repeat(kinds, 2), np.tile([1, 2], len(kinds))
+        writer.write(Columns(np.full(len(kind), 0x5000), thread=thread, kind=kind))
+        writer.commit(Meta(sites=["here"], threads=[1, 2], dependence="exact"))
 
 
 def test_threads_that_wait_for_each_other_for_ever(mistake: Mistake, cli: Cli, tmp_path: Path) -> None:
-    write_trace(tmp_path / "never.parquet", [1, 2], [LOCK, LOCK])
+    write_trace(tmp_path / "never.parquet", LOAD, LOCK)
     for scheduler in "compiled", "simpy":
         told = mistake(*RUN, "trace", "file=never.parquet", "warmup=0", "laps=1", "--scheduler", scheduler)
         assert "for ever" in told
-    write_trace(tmp_path / "taken.parquet", [1, 2, 1, 2], [LOCK, LOCK, UNLOCK, UNLOCK])
+    write_trace(tmp_path / "taken.parquet", LOAD, LOCK, UNLOCK)
     assert cli(*RUN, "trace", "file=taken.parquet", "warmup=0", "laps=1").returncode == 0
 
 
@@ -257,8 +255,7 @@ def test_logs_whose_compression_is_damaged(mistake: Mistake, tmp_path: Path) -> 
     whole = (TRACES / "listwalk.lackey.xz").read_bytes()
     (tmp_path / "cut.xz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "damaged.xz").write_bytes(whole[:5000] + bytes(100) + whole[5100:])
-    (tmp_path / "none.xz").write_bytes(b"I  04001090,3\n L 1ffe0008,8\n")
-    for name in "cut.xz", "damaged.xz", "none.xz":
+    for name in "cut.xz", "damaged.xz":
         assert name in mistake("trace", "convert", name, "-o", "t.parquet")
 
 
@@ -310,25 +307,3 @@ def test_reports_that_cannot_be(mistake: Mistake, cli: Cli) -> None:
     assert "nobody" in mistake("report", "run.json", "--group", "nobody")
     assert "p101" in mistake("report", "run.json", "--above", "p101")
     assert "operation" in mistake("report", "run.json", "--of", "operation")
-
-
-# ---- whoever stops it ----------------------------------------------------------------------------------------------
-
-
-def test_a_reader_who_goes_away(cli: Cli, tmp_path: Path) -> None:
-    import sys
-    from os import environ
-
-    from end_to_end.readme_blocks import TESTED
-
-    with subprocess.Popen(
-        [sys.executable, "-m", "numasim", "list", "workloads"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=tmp_path,
-        env=environ | {"PYTHONPATH": TESTED},
-    ) as process:
-        assert process.stdout and process.stderr
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 141

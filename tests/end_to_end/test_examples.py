@@ -55,7 +55,9 @@ def test_a_noisy_neighbour(outcome: Callable[..., Value]) -> None:
     assert chaser["stack_ns"]["memory_wait"] > 1
     assert chaser["stack_ns"]["link"] == 0, "the chaser itself stays at home"
     busiest = max(result["links"], key=lambda link: link["utilisation"])
-    assert (busiest["from"], busiest["to"]) == ("socket0", "socket1"), "data flows from node 0's memory to node 1's cores"
+    assert (busiest["from"], busiest["to"]) == ("socket0", "socket1"), (
+        "data flows from node 0's memory to node 1's cores"
+    )
     assert busiest["utilisation"] > 0.9
 
 

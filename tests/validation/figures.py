@@ -1,4 +1,4 @@
-"""Simulated figures of icx-8360y-2s, each computed once a session: what MLC, a core-to-core test and likwid measured."""
+"""Simulated figures of icx-8360y-2s, each computed once: what MLC, likwid and a core-to-core test measured."""
 
 import csv
 from functools import cache
