@@ -1,8 +1,8 @@
 """numasim: what memory placement costs on NUMA machines, simulated, with the causes.
 
-    import numasim as ns
-    result = ns.run("icx-8360y-2s", "list", length="1e6", order="shuffled", membind=1)
-    result.access.percentile(99.9); result.stack(above=99.9)
+import numasim as ns
+result = ns.run("icx-8360y-2s", "list", length="1e6", order="shuffled", membind=1)
+result.access.percentile(99.9); result.stack(above=99.9)
 """
 
 from typing import TYPE_CHECKING, Any

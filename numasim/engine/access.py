@@ -245,7 +245,8 @@ def until_miss(m: Any, t: int, core: int, x: int, now: int) -> tuple[int, int, i
     end = held_up(m, t, core, x, va, want, klass, kind, at, start)
     if end == -2 and plain and kind != PREFETCH:
         count(m.out, klass, E_STORE if kind == STORE else E_LOAD)
-        count(m.out, klass, E_L1_MISS)
+        if kind == LOAD:
+            count(m.out, klass, E_L1_MISS)
     return end, ready, start, why, kind, in_tlb
 
 

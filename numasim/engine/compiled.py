@@ -16,6 +16,7 @@ from numasim.engine.jit import CHECK, HAVE_NUMBA, entry, kernel, one_compiles, t
 from numasim.engine.path import choose, look_again, step, take_bus
 from numasim.engine.slots import AT_CORE, AT_L3, AT_OWN, wake_at
 from numasim.engine.state import K_RUNNING, K_STARVED, SLOT_BITS, SLOT_SHIFT, SLOTS, Array, Machine
+from numasim.errors import UserError
 from numasim.traces.records import ATOMIC, LOCK, UNLOCK
 
 
@@ -29,7 +30,7 @@ class Whole(NamedTuple):
 
 _unfolded: Any = unfold(Whole) if HAVE_NUMBA else None
 
-BITS = 13
+BITS = 14
 MASK = (1 << BITS) - 1
 NEVER = 1 << 62
 
@@ -163,7 +164,9 @@ def agenda(m: Machine) -> Array:
     actors = m.channels + m.dram.all_channels
     n = 1 << (actors - 1).bit_length()
     if n > MASK + 1:
-        raise ValueError(f"{actors} actors are more than {MASK + 1}")
+        raise UserError(
+            f"{m.cores} cores and {m.threads} threads", "machine", "fewer at once: 32 a core, at most 16384"
+        )
     tree = np.full(2 * n, NEVER, np.int64)
     for t in range(m.threads):
         schedule(tree, n, m.fronts + t, 0)

@@ -58,6 +58,8 @@ from numasim.traces.records import (
     WAIT,
 )
 
+FEW = 256  # arrivals ahead that are too few
+
 
 @kernel
 def entry_of(f: Any, t: int, i: int) -> int:
@@ -267,6 +269,10 @@ def dispatch(m: Any, t: int, now: int) -> int:
         m.core.ready[f.core[t]] = push(w.next, m.core.ready[f.core[t]], x)
         return now + insns * f.slot[t]
     if f.ops[t] == 3 and f.opening[t] and m.control[K_COUNTING]:
+        few = m.ops.known[t] - m.ops.passed[t] < FEW
+        if few and m.ops.known[t] - f.op[t] < ARRIVALS - 2 * FEW:  # more arrivals are needed, and have room
+            m.control[K_STARVED] = 1
+            return now
         comes = f.started[t] + m.ops.arrivals[t * ARRIVALS + f.entered[t] % ARRIVALS]
         if comes > now:
             return comes

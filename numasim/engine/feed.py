@@ -121,7 +121,7 @@ class Feed:
         for piece in laps:
             size = int(piece.counted[-1]) if len(piece.counted) else 0
             if accesses and size >= left and not self._whole:
-                stop = int(np.searchsorted(piece.counted, left)) + 1
+                stop = int(np.searchsorted(piece.counted, left, side="right"))  # with the mark that may follow
                 self.accesses += left
                 yield _cut(piece, stop)
                 return

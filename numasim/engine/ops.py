@@ -95,13 +95,17 @@ def end_operation(out: Any, ops: Any, t: int, group: int, begun: int, now: int) 
 
 
 @rare
-def next_operation(ops: Any, t: int, op: int, open_loop: bool) -> None:
-    """What the thread's sums were when its next operation began: now, or when it arrived."""
+def begin_now(ops: Any, t: int) -> None:
+    """What the thread's sums are as its next operation begins."""
     for k in range(OP_WORDS):
-        if open_loop:
-            ops.begin[t * OP_WORDS + k] = ops.snaps[(t * ARRIVALS + op % ARRIVALS) * OP_WORDS + k]
-        else:
-            ops.begin[t * OP_WORDS + k] = ops.sum[t * OP_WORDS + k]
+        ops.begin[t * OP_WORDS + k] = ops.sum[t * OP_WORDS + k]
+
+
+@rare
+def begin_at_arrival(ops: Any, t: int, op: int) -> None:
+    """What they were when the operation that now ends arrived."""
+    for k in range(OP_WORDS):
+        ops.begin[t * OP_WORDS + k] = ops.snaps[(t * ARRIVALS + op % ARRIVALS) * OP_WORDS + k]
 
 
 @rare
@@ -119,10 +123,10 @@ def retire(f: Any, w: Any, ops: Any, out: Any, control: Any, t: int, x: int, end
         while now < end:  # operations that arrive meanwhile note what the sums are then
             j = ops.passed[t]
             comes = f.started[t] + ops.arrivals[t * ARRIVALS + j % ARRIVALS]
-            if comes >= end or j >= ops.known[t]:
-                break
-            if j - f.op[t] >= ARRIVALS - 1:
+            if j >= ops.known[t]:  # the front end asks for more while there is room (core.py)
                 control[K_PROBLEM] = t + 1
+                break
+            if comes >= end:
                 break
             if comes > now:
                 advance(ops, w.stack, t, x, access, w.at[i], gap, idle, now, comes)
@@ -136,10 +140,12 @@ def retire(f: Any, w: Any, ops: Any, out: Any, control: Any, t: int, x: int, end
     f.retired[t] = now
     if w.word0[i] >> OP_END_BIT & 1:
         if control[K_COUNTING]:
+            if open_loop:
+                begin_at_arrival(ops, t, f.op[t])
             end_operation(out, ops, t, f.group[t], idle if open_loop else f.begun[t], now)
         f.op[t] += 1
         f.begun[t] = now
-        next_operation(ops, t, f.op[t], open_loop)
+        begin_now(ops, t)
 
 
 @rare

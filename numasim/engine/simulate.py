@@ -87,7 +87,7 @@ class Run:
 
     def _arrive(self, t: int, m: st.Machine) -> None:
         """Tell when the next operations arrive: as many as there are places for, beyond those that are done."""
-        known, done = int(m.ops.known[t]), int(m.front.op[t])
+        known, done = int(m.ops.known[t]), int(m.front.op[t]) if m.control[st.K_COUNTING] else 0
         room = st.ARRIVALS - 1 - (known - done)
         gaps_of = self.threads[t].arrivals_ps
         if room <= 0 or gaps_of is None:
@@ -104,6 +104,8 @@ class Run:
         for t in range(m.threads):
             if not self.feeds[t].done and m.front.end[t] - m.front.pos[t] < self.ring // 4:
                 self.feed(t, m)
+            elif m.front.ops[t] == 3:
+                self._arrive(t, m)
 
     def compiled(self, progress: Progress | None = None) -> bool:
         """Run to the end with the compiled scheduler. False if Ctrl-C ended it early."""
@@ -142,7 +144,7 @@ class Run:
 
     def _check(self, m: st.Machine) -> None:
         if m.control[st.K_PROBLEM]:
-            what = f"more than {st.ARRIVALS - 2} operations wait at thread {m.control[st.K_PROBLEM] - 1}"
+            what = f"more than {st.ARRIVALS - 512} operations wait at thread {m.control[st.K_PROBLEM] - 1}"
             raise UserError(what, "arrivals", "a rate that the thread can serve")
 
     def _check_end(self, m: st.Machine) -> None:

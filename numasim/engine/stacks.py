@@ -5,6 +5,7 @@ from typing import Any
 from numasim.engine.jit import kernel, rare
 from numasim.engine.state import (
     BUCKETS,
+    C_FILL,
     C_OS,
     C_TLB,
     COUNT,
@@ -13,6 +14,8 @@ from numasim.engine.state import (
     SLOT_SHIFT,
 )
 from numasim.engine.vectors import pour, width
+
+MET_LAST_FIRST = 0x5E34012C789BA6D  # the causes in the order in which an access meets them (ops.MET), last first
 
 
 @kernel
@@ -63,12 +66,23 @@ def account_private(out: Any, klass: int, waited: int, why: int, os: int, tlb: i
 @rare
 def note_join(snap: Any, x: int, stack: Any, a: int, t0: int, t: int, cause: int) -> None:
     """A load (window entry x) joins slot a's fill at t: note the fill's stack as of t. What the slot was charged in
-    advance for its present step, beyond t, is taken from `cause`; what it has not been charged yet, given to it."""
+    advance, beyond t, is taken from the causes it meets last; what it has not been charged yet is given to `cause`."""
     upto = t0
     for k in range(COUNT):
         snap[(x << 4) + k] = stack[(a << SLOT_SHIFT) + k]
         upto += stack[(a << SLOT_SHIFT) + k]
-    snap[(x << 4) + cause] -= upto - t
+    left = upto - t
+    if left < 0:
+        snap[(x << 4) + cause] -= left
+    order = MET_LAST_FIRST
+    for _ in range(COUNT):
+        k = order & 15
+        order >>= 4
+        part = min(max(left, 0), snap[(x << 4) + k])
+        snap[(x << 4) + k] -= part
+        left -= part
+    if left > 0:  # it has waited since before the fill began
+        snap[(x << 4) + C_FILL] -= left
 
 
 @rare

@@ -28,11 +28,11 @@ OP_WORDS = 18  # 17 causes and the count
 EVENTS = (
     "mem-loads", "mem-stores", "L1-dcache-load-misses", "L2-hits", "LLC-loads", "LLC-load-misses", "node-loads",
     "node-load-misses", "dTLB-load-misses", "dtlb_load_misses.walk_completed", "fill-buffer-hits", "snoop-hit",
-    "snoop-hitm", "invalidations", "branch-instructions", "branch-misses", "instructions", "prefetches",
-    "split-accesses", "context-interruptions",
+    "snoop-hitm", "invalidations", "branch-instructions", "branch-misses", "prefetches",
+    "split-accesses",
 )  # fmt: skip
 (E_LOAD, E_STORE, E_L1_MISS, E_L2_HIT, E_L3, E_L3_MISS, E_LOCAL, E_REMOTE, E_DTLB_MISS, E_WALK, E_JOIN, E_HIT, E_HITM,
- E_INVALIDATED, E_BRANCH, E_MISPREDICTED, E_INSNS, E_PREFETCH, E_SPLIT, E_TICK) = range(20)  # fmt: skip
+ E_INVALIDATED, E_BRANCH, E_MISPREDICTED, E_PREFETCH, E_SPLIT) = range(18)  # fmt: skip
 EVENT_WORDS = 32
 
 SLOT_BITS, SLOTS = 5, 28  # slots a core: fill buffers and prefetch buffers together

@@ -133,6 +133,7 @@ def run_scenario(scenario: Scenario, progress: Report | None = None) -> Result:
         parts.append(_Part(group, scenario, space, not same, taken))
         taken += parts[-1].cpus
     pagemap = space.finish()
+    _check_rules(scenario, [region.name for region in pagemap.regions])
     threads: list[Thread] = []
     names: list[str] = []
     sites: list[list[str]] = []
@@ -169,6 +170,14 @@ def run_scenario(scenario: Scenario, progress: Report | None = None) -> Result:
     )
     regions = [region.name for region in pagemap.regions]
     return Result(raw, sites, regions, _provenance(scenario, parts, pagemap, raw))
+
+
+def _check_rules(scenario: Scenario, regions: list[str]) -> None:
+    """A rule for a region that is not there is a slip, not a wish. Raises UserError."""
+    known = set(regions) | {f"{group.name}.{region}" for group in scenario.groups for region in regions}
+    for rule in scenario.regions:
+        if rule.name not in known:
+            raise UserError(f"no region {rule.name!r}", "[[region]]", "one of " + ", ".join(sorted(set(regions))))
 
 
 def _provenance(scenario: Scenario, parts: list[_Part], pagemap: PageMap, raw: Any) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 def _policy(table: dict[str, Any], where: str) -> tuple[str, str]:
     """(placement, nodes) of a table that may have one of numactl's policies; they are taken out of it."""
     given = {word: table.pop(word) for word in PLACEMENT if word in table}
-    given = {word: value for word, value in given.items() if value not in (False, None)}
+    given = {word: value for word, value in given.items() if value is not False and value is not None}
     if len(given) > 1:
         raise UserError(f"{' and '.join(given)} together", where, "one memory policy")
     for word, value in given.items():

@@ -259,11 +259,10 @@ def test_logs_whose_compression_is_damaged(mistake: Mistake, tmp_path: Path) -> 
         assert name in mistake("trace", "convert", name, "-o", "t.parquet")
 
 
-def test_a_damaged_log_leaves_the_trace_that_was_there(mistake: Mistake, cli: Cli, tmp_path: Path) -> None:
+def test_a_damaged_log_leaves_the_trace_that_was_there(mistake: Mistake, tmp_path: Path) -> None:
     """`mistake` holds the folder to what it was, the good trace and its time included."""
-    whole = lzma.open(TRACES / "listwalk.lackey.xz", "rt").read()
-    done = cli("trace", "convert", "-", "-o", "t.parquet", stdin=whole[: 100 * whole.index("\n")] + "\n")
-    assert done.returncode in (0, 2)
+    with lzma.open(TRACES / "listwalk.lackey.xz", "rt") as file:
+        whole = file.read()
     (tmp_path / "t.parquet").write_bytes((TRACES / "listwalk.parquet").read_bytes())
     mistake("trace", "convert", "-", "-o", "t.parquet", stdin=whole[:100_000] + "\nnonsense\n")
     mistake("trace", "convert", "-", "-o", "no/folder/t.parquet", stdin=whole[:100_000])

@@ -1,4 +1,4 @@
-"""Does everything the README shows run, and print what the README shows? Do its links, and those of docs/, lead anywhere?"""
+"""Does everything the README shows run, and print what it shows? Do its links, and those of docs/, lead anywhere?"""
 
 import re
 from collections.abc import Callable
@@ -81,7 +81,9 @@ def test_what_counts_as_the_same_output(change: Callable[[str], str], same: bool
 
 
 def test_a_readme_can_be_rewritten_in_place(tmp_path: Path) -> None:
-    page = "# a\n\n<!-- file a.py -->\n```python\nx = 7\n```\n\n```python\nimport a\nprint(a.x)\n```\n```text\nold\n```\nb\n"
+    page = (
+        "# a\n\n<!-- file a.py -->\n```python\nx = 7\n```\n```python\nimport a\nprint(a.x)\n```\n```text\nold\n```\nb\n"
+    )
     new = rewritten(page, tmp_path)
     assert new == page.replace("old", "7")
 

@@ -5,6 +5,7 @@ Times are in nanoseconds, kept by the engine as picoseconds.
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -46,7 +47,8 @@ class Channels:
         self.serial = itertools.count()
         self.free = list(range(SLOTS))
         self.served: dict[int, Served] = {}
-        self.order: list[int] = []
+        self.order: list[int] = []  # lines in the order in which they took the bus
+        self.most = 0  # places of the first channel's queue that were taken at once
 
     def place(self, line: int) -> tuple[int, int, int]:
         """Channel, bank and row of a line."""
@@ -66,6 +68,7 @@ class Channels:
         done: dict[int, Served] = {}
         while self.agenda:
             now, _, what, a = heapq.heappop(self.agenda)
+            self.most = max(self.most, self.d.chan[dram.QUEUED])
             for slot, served in getattr(self, f"_{what}")(now, a):
                 done[names[slot]] = served
                 self.order.append(served.line)
@@ -144,3 +147,12 @@ def line_at(channels: Channels, bank: int, row: int, column: int = 0) -> int:
     first = channels.d.chan[(channels.d.first[channels.node] << dram.CHAN) + dram.FIRST_BANK]
     found = (x for x in range(1 << 20) if channels.place(x) == (channels.d.first[channels.node], first + bank, row))
     return next(itertools.islice(found, column, None))
+
+
+def lines(*rows: tuple[int, int], **changes: object) -> list[int]:
+    """Lines of (bank, row), each the next column of its row."""
+    channels, seen, out = one_channel(**changes), Counter[tuple[int, int]](), []
+    for bank, row in rows:
+        out.append(line_at(channels, bank, row, seen[bank, row]))
+        seen[bank, row] += 1
+    return out

@@ -13,7 +13,20 @@ from numasim.engine.feed import Length
 from numasim.engine.reference import Reference
 from numasim.workloads.base import ThreadProgram
 from theory import closed_forms as theory
-from theory.small_runs import MIB, REMOTE, Done, laid, ld, loads, op_end, program, records, simulated, teaching, with_curve
+from theory.small_runs import (
+    MIB,
+    REMOTE,
+    Done,
+    laid,
+    ld,
+    loads,
+    op_end,
+    program,
+    records,
+    simulated,
+    teaching,
+    with_curve,
+)
 
 DATA, REQUEST = 9, 1  # ns a message occupies the teaching machine's link
 
