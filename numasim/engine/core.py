@@ -11,7 +11,7 @@ from numasim.engine.access import after_tick
 from numasim.engine.cache import set_of, touch
 from numasim.engine.jit import kernel, rare
 from numasim.engine.lists import push
-from numasim.engine.ops import retire, retire_all
+from numasim.engine.ops import add, retire, retire_all
 from numasim.engine.packed import (
     ADDRESS,
     CHAIN,
@@ -31,6 +31,7 @@ from numasim.engine.slots import wake_at
 from numasim.engine.stacks import begin_counting, count
 from numasim.engine.state import (
     ARRIVALS,
+    C_COMPUTE,
     DONE,
     DRAIN,
     E_BRANCH,
@@ -200,6 +201,7 @@ def special(m: Any, t: int, i: int, word0: int, word1: int, kind: int, now: int)
         now = max(now, f.latest[t])
         if f.ops[t]:
             retire_all(f, w, m.ops, m.out, m.control, t)
+            add(m.ops, t, C_COMPUTE, max(now - f.retired[t], 0))  # the drain of its stores
     if kind == MARK and code == COUNT_OFF:
         f.end[t] = i
         f.last[t] = 1
