@@ -19,7 +19,7 @@ def _parse(text: str | int | float, where: str, base: int, expected: str) -> int
     if unit not in _POWERS:
         raise UserError(f"unknown unit in {str(text)!r}", where, expected)
     value = float(number.replace("_", "")) * base ** _POWERS[unit]
-    if value != int(value) or value > 2**62:
+    if value > 2**62 or value != int(value):  # in this order: an infinity has no int
         raise UserError(f"{str(text)!r} is not a whole number in range", where, expected)
     return int(value)
 

@@ -53,13 +53,13 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def _code(args: list[str]) -> int:
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character shows ? in its place
             stream.reconfigure(errors="replace")
     try:
         code = _answer(args or ["--help"])
-        sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # SystemExit: rich's word for it, in the help that typer prints
         _drop_output()
         return UNREAD
     return code
@@ -69,6 +69,7 @@ def _answer(args: list[str]) -> int:
     try:
         found = app(args, prog_name="numasim", standalone_mode=False)
         code = found if isinstance(found, int) else 0
+        sys.stdout.flush()  # what cannot be written is told here, not by Python when it ends
     except UserError as error:
         return _complain(str(error), MISTAKE)
     except _UsageError as error:
@@ -82,15 +83,22 @@ def _answer(args: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.filename is None:
-            raise
-        return _complain(f"{error.filename}: {error.strerror}", MISTAKE)
+        if error.filename is None:  # no file was opened: it is what is printed that cannot be written
+            _drop_output()
+        return _complain(f"{error.filename or 'standard output'}: {error.strerror or error}", MISTAKE)
     return _complain("interrupted", INTERRUPTED) if code == INTERRUPTED else code
 
 
 def _complain(text: str, code: int) -> int:
     print("numasim:", " ".join(text.split()), file=sys.stderr)
     return code
+
+
+def _open_what_is_closed() -> None:
+    """Started without a standard stream (`>&-`), Python has none; what goes there then goes nowhere."""
+    nowhere = os.devnull
+    sys.stdout = sys.stdout or open(nowhere, "w")  # noqa: SIM115 it stays open
+    sys.stderr = sys.stderr or open(nowhere, "w")  # noqa: SIM115 it stays open
 
 
 def _drop_output() -> None:

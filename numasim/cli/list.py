@@ -19,7 +19,7 @@ def list_(
 ) -> None:
     """List the machine models or the workloads; `numasim list workloads NAME` explains a workload's keys."""
     from numasim.errors import UserError
-    from numasim.results.figures import console
+    from numasim.results.figures import console, put
     from numasim.results.json import text_of
 
     if what not in ("models", "workloads") or (name and what == "models"):
@@ -28,7 +28,7 @@ def list_(
     if json:
         print(text_of(values[0] if name else values))
     else:
-        console().print(_keys(values[0]) if name else _lines(what[:-1], values))
+        put(_keys(values[0]) if name else _lines(what[:-1], values), console())
 
 
 def _models() -> list[dict[str, object]]:

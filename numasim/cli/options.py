@@ -17,7 +17,7 @@ Scheduler = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel=_OUTPUT)]
 Output = Annotated[
-    str,
+    str | None,
     typer.Option(
         "-o", "--output", metavar="FILE", help="Also write the JSON here (for report).", rich_help_panel=_OUTPUT
     ),

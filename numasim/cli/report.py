@@ -13,18 +13,20 @@ def report(
         str, typer.Argument(metavar="RUN.json", help="A result of `numasim run` (-o or --json); - for standard input.")
     ],
     above: Annotated[str, typer.Option(help="The percentile where the tail begins.")] = "p99.9",
-    group: Annotated[str, typer.Option(help="Only this group of threads.")] = "",
+    group: Annotated[str | None, typer.Option(help="Only this group of threads.")] = None,
     of: Annotated[str, typer.Option(metavar="access|operation", help="Whose latencies.")] = "access",
     json: options.Json = False,
 ) -> None:
     """Say what a run's slowest accesses are made of: causes, call sites, regions."""
+    from numasim.cli.words import given
     from numasim.results import json as stored
     from numasim.results import report as written
     from numasim.results.figures import console
 
+    file = given(file, "RUN.json", "a file, or -")
     percentile, whose = written.parse_above(above), written.parse_of(of)
     result = stored.loads(sys.stdin.buffer.read(), "standard input") if file == "-" else stored.read(file)
     if json:
-        print(stored.text_of(written.to_dict(result, percentile, group or None, whose)))
+        print(stored.text_of(written.to_dict(result, percentile, group, whose)))
     else:
-        written.show(result, percentile, console(), group or None, whose)
+        written.show(result, percentile, console(), group, whose)

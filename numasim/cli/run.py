@@ -36,7 +36,7 @@ def run(
     seed: options.Seed = None,
     scheduler: options.Scheduler = None,
     json: options.Json = False,
-    output: options.Output = "",
+    output: options.Output = None,
 ) -> int:
     """Simulate a program on a machine: how long its memory accesses take, and why.
 
@@ -48,7 +48,7 @@ def run(
     from numasim.results.figures import console
     from numasim.results.table import show
 
-    if output:
+    if output is not None:
         stored.check_writable(output)
     changes = pairs(change or (), "--set")
     general = _given(seed=seed, scheduler=scheduler)
@@ -68,7 +68,7 @@ def run(
             result = _workload(model, rest, changes, general | placement, report)
         else:
             result = _scenario(model, changes, general, placement, report)
-    if output:
+    if output is not None:
         stored.write(result, output)
     if json:
         print(stored.dumps(result), end="")

@@ -68,7 +68,7 @@ def _print(machine: Machine, matrices: dict[str, Matrix]) -> None:
     from rich.text import Text
 
     from numasim.machine.text import describe, numactl_hardware
-    from numasim.results.figures import console, table
+    from numasim.results.figures import console, put, table
 
     out = console()
     out.print(Text(machine.name, style="bold"))
@@ -76,22 +76,22 @@ def _print(machine: Machine, matrices: dict[str, Matrix]) -> None:
     out.print()
     print(numactl_hardware(machine), flush=True)  # as it is: numactl does not wrap its lines either
     titles = {
-        "latency_ns": "Idle latency, ns: rows are the node of the core, columns that of the memory (simulated)",
-        "bandwidth_gbps": "Read bandwidth, GB/s, by all cores of a node (simulated)",
+        "latency_ns": "Idle latency, ns (simulated): a row a node of cores, a column a memory",
+        "bandwidth_gbps": "Read bandwidth, GB/s, of all cores of a node (simulated)",
     }
     for name, matrix in matrices.items():
         found = table(titles[name], "node", *(str(node) for node in range(len(matrix[0]))))
         for node, row in enumerate(matrix):
             found.add_row(str(node), *(_number(value) for value in row))
         out.print()
-        out.print(found)
+        put(found, out)
     for title, rows in describe(machine):
         found = table(title[:1].upper() + title[1:], "", last=" ")
         found.show_header = False
         for what, value in rows:
             found.add_row(what, value)
         out.print()
-        out.print(found)
+        put(found, out)
 
 
 def _number(value: float) -> str:

@@ -22,8 +22,10 @@ def convert(
 ) -> None:
     """Convert a log of valgrind's lackey (--trace-mem=yes) into a trace for `numasim run MODEL trace file=FILE`."""
     from numasim.cli.progress import progress
+    from numasim.cli.words import given
     from numasim.traces.readers import lackey
 
+    log, output = given(log, "LOG", "a file, or -"), given(output, "--output", "a file name")
     with progress() as report:
         found = lackey.convert(log, output, progress=lambda lines: report(f"{lines / 1e6:.1f} million lines", -1))
     if json:

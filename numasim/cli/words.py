@@ -1,4 +1,4 @@
-"""Words of a command line taken apart: KEY=VALUE."""
+"""Words of a command line: KEY=VALUE taken apart, empty ones told."""
 
 from collections.abc import Iterable
 
@@ -16,3 +16,10 @@ def pairs(words: Iterable[str], where: str) -> dict[str, str]:
             raise UserError(f"{key} is given twice", where, "each key once")
         found[key.strip()] = value.strip()
     return found
+
+
+def given(word: str, where: str, expected: str) -> str:
+    """The word. Raises UserError if it is empty, as `"$FILE"` is where nobody has set FILE."""
+    if not word:
+        raise UserError("nothing is given", where, expected)
+    return word

@@ -40,6 +40,18 @@ class MachineLike(Protocol):
         """The distances."""
 
 
+class PlacementLike(Protocol):
+    """What is read of a `Placement`."""
+
+    @property
+    def mode(self) -> str:
+        """Its policy."""
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """The nodes it names."""
+
+
 def size_text(size_bytes: float) -> str:
     """Bytes for a person: `1.5 GiB`."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
@@ -122,3 +134,20 @@ def _pages_until_full(turn: NodeArray, node: int, room: int) -> int:
         return 1 << 62
     rounds, rest = divmod(room, len(places))
     return rounds * len(turn) + int(places[rest])
+
+
+def require_room(machine: MachineLike, size_bytes: int, placement: PlacementLike, elsewhere: bool) -> None:
+    """Raises UserError if the nodes of a policy can never hold so much, before anything of it is laid out.
+
+    elsewhere: regions may have other policies, so all nodes count.
+    """
+    memory = NodeMemory(machine)
+    nodes = placement.nodes if placement.mode == "bind" and not elsewhere else memory.nodes
+    memory.require(nodes, str(placement))
+    size = sum(memory.size[node] for node in nodes)
+    if size_bytes > size:
+        verb = "has" if len(nodes) == 1 else "have"
+        what = f"at least {size_text(size_bytes)} are needed, {nodes_text(nodes)} {verb} {size_text(size)}"
+        raise UserError(
+            what, str(placement), f"at most {size_text(size)}" + (", or more nodes" * (nodes != memory.nodes))
+        )

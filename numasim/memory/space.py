@@ -24,6 +24,7 @@ from numasim.memory.pages import (
 from numasim.memory.placement import Placement, Policy, turns
 
 MAX_BYTES = 1 << 44
+PD_BYTES = 1 << PAGE_SHIFT[GIANT]  # what a page directory maps
 MAX_REGIONS = 1 << 14
 MAX_SMALL_PAGES = 1 << 26
 
@@ -68,12 +69,21 @@ class _Run(NamedTuple):
     nodes: NodeArray
 
 
+class _Task(NamedTuple):
+    """One of the programs that share the address space: its policy (set_mempolicy), and the node it starts on."""
+
+    placement: Placement
+    home_node: int
+
+
 class _Wish(NamedTuple):
-    """How to back a region. `placement`: its own policy (mbind), None if it follows the space's (set_mempolicy)."""
+    """How to back a region. `placement`: its own policy (mbind), None if it follows its task's (set_mempolicy).
+    `task`: the number of its task."""
 
     pages: str
     placement: Placement | None
     touch_node: int
+    task: int
 
 
 class AddressSpace:
@@ -82,7 +92,7 @@ class AddressSpace:
     machine: what `numasim.machine.load` gives. seed: of the frames' order. pages: `4k 2m 1g thp`, for regions that do
     not say. placement: the task's policy, as numactl sets it; page tables follow it. page_tables: node of all page-
     table pages instead. home_node: node of the thread that touches pages first, for regions that do not say.
-    Raises UserError.
+    Further programs with policies of their own are `task`s. Raises UserError.
     """
 
     def __init__(
@@ -97,17 +107,26 @@ class AddressSpace:
         self._machine = machine
         self._seed = seed & (1 << 63) - 1
         self._pages = parse_pages(pages)
-        self._placement = placement or Placement()
+        self._tasks: list[_Task] = []
         self._page_tables = page_tables
-        self._home_node = home_node
         self._end = 0
         self._small_pages = 0
         self._regions: list[Region] = []
         self._wishes: list[_Wish] = []
-        memory = NodeMemory(machine)
-        turns(self._placement, home_node, memory)
+        self.task(placement or Placement(), home_node)
         if page_tables is not None:
-            memory.require([page_tables], "--page-tables")
+            NodeMemory(machine).require([page_tables], "--page-tables")
+
+    def task(self, placement: Placement, home_node: int) -> int:
+        """Number of a further program, whose memory and page tables follow `placement`; 0 is the space's own.
+
+        Its regions are kept 1 GiB from those of programs that are placed otherwise, so it has PTs and PDs of its own,
+        as a process has. The one root and the PDPTs, whose few entries the paging-structure caches hold, lie where
+        the first program's lie. Raises UserError.
+        """
+        turns(placement, home_node, NodeMemory(self._machine))
+        self._tasks.append(_Task(placement, home_node))
+        return len(self._tasks) - 1
 
     def region(
         self,
@@ -116,20 +135,24 @@ class AddressSpace:
         pages: str | None = None,
         placement: Placement | None = None,
         touch_node: int | None = None,
+        task: int = 0,
     ) -> Region:
-        """Adds a region. A placement of its own moves its data only; its page tables follow the space's policy.
+        """Adds a region of a task. A placement of its own moves its data only; its page tables follow the task's.
 
-        Its interleaving then starts with its first page; that of the space goes on from region to region.
+        Its interleaving then starts with its first page; that of the task goes on from region to region.
         Raises UserError for impossible sizes and nodes; whether it fits its nodes is known at `finish`.
         """
         size_bytes = int(size_bytes)
         word = self._pages if pages is None else parse_pages(pages, f"pages of region {name!r}")
         if not 0 < size_bytes <= MAX_BYTES:
             raise UserError(f"size of {size_text(size_bytes)}", f"region {name!r}", f"1 byte to {size_text(MAX_BYTES)}")
-        wish = _Wish(word, placement, self._home_node if touch_node is None else touch_node)
-        turns(placement or self._placement, wish.touch_node, NodeMemory(self._machine))
+        owner = self._tasks[task]
+        wish = _Wish(word, placement, owner.home_node if touch_node is None else touch_node, task)
+        turns(placement or owner.placement, wish.touch_node, NodeMemory(self._machine))
         step = alignment(word)
-        base = -(-self._end // step) * step
+        apart = self._wishes and self._tasks[self._wishes[-1].task] != owner
+        begin = max(step, PD_BYTES) if apart else step
+        base = -(-self._end // begin) * begin
         end = base + -(-size_bytes // step) * step
         if end > MAX_BYTES or len(self._regions) == MAX_REGIONS:
             limits = f"at most {size_text(MAX_BYTES)} and {MAX_REGIONS} regions in all"
@@ -148,11 +171,12 @@ class AddressSpace:
         if not self._regions:
             raise UserError("no region", "address space", "a workload that uses memory")
         memory = NodeMemory(self._machine)
-        task = Policy(self._placement, memory)
+        policies = [Policy(task.placement, memory) for task in self._tasks]
         blocks = self._end >> BLOCK_SHIFT
         block_class, table_node = np.full(blocks, -1, np.int16), np.full(blocks, -1, np.int16)
         runs: list[_Run] = []
         for region, wish in zip(self._regions, self._wishes, strict=True):
+            task = policies[wish.task]
             mine = _place(region, wish, task, memory)
             for run in mine:
                 _mark(run, block_class, table_node)
@@ -160,7 +184,7 @@ class AddressSpace:
                 span = slice(region.base >> BLOCK_SHIFT, (region.base + region.size_bytes - 1 >> BLOCK_SHIFT) + 1)
                 table_node[span] = task.tables(span.stop - span.start, wish.touch_node)
             runs += mine
-        root = task.tables(1, self._home_node)
+        root = policies[0].tables(1, self._tasks[0].home_node)
         if self._page_tables is not None:
             table_node[:], root[:] = self._page_tables, self._page_tables
         tables = plan_tables(block_class, table_node)

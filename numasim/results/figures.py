@@ -34,9 +34,16 @@ _PARTS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
 
 
+class _Console(Console):
+    """rich's own would exit with 1 when nobody reads any more: what becomes of that is for the command line to say."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(file: IO[str] | None = None, width: int | None = None) -> Console:
     """A console that prints names as they are: no markup, no emoji, no guessed colours. file None: stdout."""
-    return Console(file=file, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    return _Console(file=file, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
 def ns(value: float) -> str:
@@ -120,6 +127,15 @@ def table(title: str, first: str, *numbers: str, last: str = "") -> Table:
     if last:
         made.add_column(last, overflow="fold")
     return made
+
+
+def put(found: Table, out: Console) -> None:
+    """Print a table below its title, which may be wider than the table: rich would wrap it."""
+    title, found.title = found.title, None
+    if title:
+        out.print(title)
+    if found.columns:
+        out.print(found)
 
 
 def _has_blocks(out: Console) -> bool:

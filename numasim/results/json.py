@@ -118,6 +118,8 @@ def read(path: str | Path) -> Result:
 
 def check_writable(path: str | Path) -> None:
     """Raise UserError now if a result could not be written there, rather than after a long run."""
+    if not str(path):
+        raise UserError("nothing is given", "--output", "a file name")
     target = Path(path).absolute()
     if _is_device(target):
         return

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from numasim.errors import UserError
-from numasim.results.figures import MEANING, count, largest, ns, percent, slowest, table
+from numasim.results.figures import MEANING, count, largest, ns, percent, put, slowest, table
 from numasim.results.result import By, Of, Result, TailRow
 
 SMALL = 0.0005  # causes below this share are left out
@@ -75,7 +75,7 @@ def show(result: Result, above: float, out: Console, group: str | None = None, o
         sections.append(_rows("By region", result.tail(above, group, of, ("region",)), "region"))
     for section in sections:
         out.print()
-        out.print(section)
+        put(section, out)
 
 
 def _causes(tail: TailRow, everything: dict[str, float], words: str) -> Table:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from numasim.results.distribution import Distribution
-from numasim.results.figures import bar, count, duration, largest, ns, percent, rate, slowest, sparkline, table
+from numasim.results.figures import bar, count, duration, largest, ns, percent, put, rate, slowest, sparkline, table
 from numasim.results.result import Group, Result
 
 TAIL = 99.9  # percentile whose causes stand beside those of all
@@ -30,9 +30,9 @@ def show(result: Result, out: Console) -> None:
         out.print(Text(str(note), style="dim"))
     sections = [_latencies(result, groups), *_where(groups, out), _counters(result), *_bandwidths(groups)]
     for section in (*sections, *_links(result, out), _memory(result, out)):
-        if section.row_count:
+        if section.row_count or not section.columns:
             out.print()
-            out.print(section)
+            put(section, out)
     out.print()
     out.print(Text(cost(result)))
 
@@ -87,7 +87,7 @@ def _where(groups: list[Group], out: Console) -> Iterator[Table]:
             if latencies is not None and latencies.count:
                 yield _stack(f"Where the time went, an {what}{of}", latencies, out)
     if len(groups) > MOST_GROUPS:
-        yield table(f"({len(groups) - MOST_GROUPS} more groups: see --json)", "")
+        yield Table(title=Text(f"({len(groups) - MOST_GROUPS} more groups: see --json)"))
 
 
 def _stack(title: str, latencies: Distribution, out: Console) -> Table:

@@ -1,14 +1,23 @@
 """What Intel MLC's matrices would say of a machine, by simulation: idle latency and bandwidth of node pairs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from numasim.machine import Machine
+from numasim.memory import AddressSpace, Placement, Region
+from numasim.results.result import Result
 from numasim.study.run import run
+from numasim.traces.records import Records
+from numasim.workloads.base import ThreadProgram
+from numasim.workloads.chase import INSNS
 
 Matrix = npt.NDArray[np.float64]
+LINE, HUGE, BUFFER = 64, 1 << 21, 512 << 20
+CHASED = 20_000  # loads of a pair: enough to meet some 500 refreshes of a rank as they come
+READ, READ_IN_ALL = 12_000, 200_000  # lines a core reads, and all at least: ten times as many change it by 1 %
 
 
 def idle_latency(machine: Machine, node: int, memory: int, accesses: int = 100_000, **words: Any) -> float:
@@ -25,36 +34,88 @@ def idle_latency(machine: Machine, node: int, memory: int, accesses: int = 100_0
         membind=memory,
         **words,
     )
-    return float(result.access.mean_ns)
+    return float(_whole(result).access.mean_ns)
 
 
 def read_bandwidth(machine: Machine, node: int, memory: int, accesses: int = 600_000, **words: Any) -> float:
     """GB/s (1e9 bytes) that all cores of `node` together read from `memory`, each a stream of its own."""
-    cores = len({machine.topology.cpu_core(cpu) for cpu in machine.topology.node_cpus(node)})
     result = run(
         machine,
         "stream",
-        threads=cores,
+        threads=_cores(machine, node),
         pages="2m",
         accesses=accesses,
         cpunodebind=node,
         membind=memory,
         **{"warmup": 0, **words},
     )
-    return float(next(iter(result.groups.values())).read_gbps)
+    return float(next(iter(_whole(result).groups.values())).read_gbps)
 
 
 def latency_matrix(machine: Machine) -> Matrix:
-    """idle_latency of every pair: rows nodes with CPUs, columns all nodes."""
-    topology = machine.topology
-    return np.array(
-        [[idle_latency(machine, n, m, 20_000) for m in range(topology.nodes)] for n in range(topology.cpu_nodes)]
-    )
+    """idle_latency of every pair: rows nodes with CPUs, columns all nodes. One run a row.
+
+    The same chase, but its pages are touched before, so that few accesses tell what many would, and it stays small
+    enough for the TLBs: 512 MiB where the second level reaches that far, else what the first level reaches.
+    """
+    return np.array([_row(machine, node) for node in range(machine.topology.cpu_nodes)])
 
 
 def bandwidth_matrix(machine: Machine) -> Matrix:
     """read_bandwidth of every pair: rows nodes with CPUs, columns all nodes."""
+
+    def pair(node: int, memory: int) -> float:
+        accesses = max(READ * _cores(machine, node), READ_IN_ALL)
+        return read_bandwidth(machine, node, memory, accesses, size="8MiB")
+
     topology = machine.topology
-    return np.array(
-        [[read_bandwidth(machine, n, m, 200_000) for m in range(topology.nodes)] for n in range(topology.cpu_nodes)]
-    )
+    return np.array([[pair(n, m) for m in range(topology.nodes)] for n in range(topology.cpu_nodes)])
+
+
+def _cores(machine: Machine, node: int) -> int:
+    return len({machine.topology.cpu_core(cpu) for cpu in machine.topology.node_cpus(node)})
+
+
+def _whole(result: Result) -> Result:
+    """Of several runs none goes on after Ctrl-C."""
+    if result.partial:
+        raise KeyboardInterrupt
+    return result
+
+
+def _row(machine: Machine, node: int) -> list[float]:
+    """Idle latency from a node to each: one thread chases through a region on each node, one after the other."""
+    from numasim.engine.feed import Length
+    from numasim.engine.simulate import Thread, simulate
+
+    topology = machine.topology
+    space = AddressSpace(machine, 1, "2m", home_node=node)
+    size = _chased_bytes(machine)
+    regions = [space.region(f"node {m}", size, placement=Placement("bind", (m,))) for m in range(topology.nodes)]
+    program = ThreadProgram(lambda lap: _chase(regions), len(regions) * (size // HUGE + CHASED), True)
+    thread = Thread(topology.node_cpus(node)[0], 0, program, Length(0, 0, 1))
+    raw = simulate(machine, space.finish(), [thread], ["chase"])
+    if raw.partial:
+        raise KeyboardInterrupt
+    mean = []
+    for m in range(topology.nodes):  # a call site for each node; 0 is the touching of pages
+        rows = sum(raw.access_rows[k] for k, (_, site, _) in enumerate(raw.classes) if site == 1 + m)
+        mean.append(float(rows[:, :-1].sum() / rows[:, -1].sum() / 1000))
+    return mean
+
+
+def _chased_bytes(machine: Machine) -> int:
+    tlb, smallest = machine.tlb, min(memory.size_bytes for memory in machine.node_memory)
+    reach = BUFFER if tlb.l2_entries * HUGE >= BUFFER else tlb.l1_2m_entries * HUGE
+    return max(HUGE, min(reach, BUFFER, smallest // 2) // HUGE * HUGE)
+
+
+def _chase(regions: list[Region]) -> Iterator[Records]:
+    """Each page touched at its first line, then lines at random, none twice: no cache has them."""
+    rng = np.random.default_rng(1)
+    for m, region in enumerate(regions):
+        pages = np.arange(region.base, region.base + region.size_bytes, HUGE)
+        yield Records(pages, insns=INSNS, dep0=1, site=0)
+        others = HUGE // LINE - 1
+        line = rng.choice(len(pages) * others, CHASED, replace=False)
+        yield Records(pages[line // others] + (line % others + 1) * LINE, insns=INSNS, dep0=1, site=1 + m)

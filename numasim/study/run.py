@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 import numasim
-from numasim.errors import UserError
+from numasim.errors import UserError, told_in
 from numasim.machine import Machine, load
-from numasim.memory import AddressSpace, PageMap, Region
+from numasim.memory import AddressSpace, PageMap, Placement, Region
+from numasim.memory.capacity import NodeMemory, require_room
 from numasim.results import host
 from numasim.results.result import Result
 from numasim.study.scenario import Group, Scenario, single
@@ -17,25 +18,29 @@ from numasim.study.seats import cpus_of, placement_of
 from numasim.workloads import base as workloads
 
 DEFAULT_ACCESSES = 1_000_000
-PREFETCHED = 1 << 20  # records between reports of progress
+LOWEST_RATE, HIGHEST_RATE = 1.0, 1e12  # arrivals a second: gaps, in ps, are from a second down to one
 Report = Callable[[str, float], None]
 
 
 class GroupSpace:
-    """The address space as one group sees it: its policy and page size, unless a rule says otherwise."""
+    """The address space as one group sees it: a task with its policy and page size, unless a rule says otherwise.
 
-    def __init__(self, space: AddressSpace, scenario: Scenario, group: Group, own_policy: bool) -> None:
-        self._space, self._scenario, self._group, self._own_policy = space, scenario, group, own_policy
+    names: of the regions it has been given.
+    """
+
+    def __init__(self, space: AddressSpace, scenario: Scenario, group: Group, task: int) -> None:
+        self._space, self._scenario, self._group, self._task = space, scenario, group, task
+        self.names: set[str] = set()
 
     def region(self, name: str, size_bytes: int, *, touch_node: int | None = None) -> Region:
-        """A region of the group."""
-        machine, group = self._scenario.machine, self._group
-        rule = next((r for r in self._scenario.regions if r.name in (name, f"{group.name}.{name}")), None)
-        placement = placement_of(machine, rule) if rule else None
-        if placement is None and self._own_policy:
-            placement = placement_of(machine, group)
-        pages = (rule.pages if rule else "") or group.pages
-        return self._space.region(name, size_bytes, pages=pages, placement=placement, touch_node=touch_node)
+        """A region of the group. A rule for GROUP.NAME goes before one for NAME."""
+        self.names.add(name)
+        rules = {rule.name: rule for rule in self._scenario.regions}
+        rule = rules.get(f"{self._group.name}.{name}") or rules.get(name)
+        pages = (rule.pages if rule else "") or self._group.pages
+        with told_in(f"region {rule.name}" if rule else ""):
+            placement = placement_of(self._scenario.machine, rule) if rule else None
+            return self._space.region(name, size_bytes, pages, placement, touch_node, self._task)
 
 
 def run(machine: Machine | str, workload: str, progress: Report | None = None, **words: Any) -> Result:
@@ -55,12 +60,12 @@ def arrivals(text: str, threads: int, seed: int, thread: int) -> Callable[[int],
     that of all `threads` together. Raises UserError."""
     if not text:
         return None
-    found = re.fullmatch(r"(poisson|fixed):([0-9.]+(?:[eE][+-]?[0-9]+)?)([kM]?)(?:/s)?", text)
-    if not found or float(found[2]) <= 0:
-        raise UserError(
-            f"{text!r} is no arrival process", "arrivals", "poisson:RATE/s or fixed:RATE/s, such as poisson:50000/s"
-        )
-    rate = float(found[2]) * {"": 1, "k": 1e3, "M": 1e6}[found[3]]
+    found = re.fullmatch(r"(poisson|fixed):(\d+\.?\d*(?:[eE][+-]?\d+)?)([kM]?)(?:/s)?", text, re.ASCII)
+    rate = float(found[2]) * {"": 1, "k": 1e3, "M": 1e6}[found[3]] if found else 0.0
+    if not found or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        what = f"rate {rate:g}/s" if found else f"{text!r} is no arrival process"
+        limits = f"poisson:RATE/s or fixed:RATE/s, such as poisson:50000/s, from {LOWEST_RATE:g} to {HIGHEST_RATE:g}/s"
+        raise UserError(what, "arrivals", limits)
     mean = 1e12 * threads / rate
     # a counter-based stream of its own for each thread: adding a thread shifts no other's arrivals
     stream = np.random.Generator(np.random.Philox(key=[seed, 1 << 32 | thread]))
@@ -70,11 +75,9 @@ def arrivals(text: str, threads: int, seed: int, thread: int) -> Callable[[int],
 
 
 class _Part:
-    """A group with what was made of it."""
+    """A group with what was made of it. space: None for the first, which makes the address space."""
 
-    def __init__(
-        self, group: Group, scenario: Scenario, space: AddressSpace, own_policy: bool, taken: list[int]
-    ) -> None:
+    def __init__(self, group: Group, scenario: Scenario, space: AddressSpace | None, taken: list[int]) -> None:
         machine = scenario.machine
         self.group = group
         self.workload = workloads.make(group.workload, group.keys)
@@ -82,11 +85,29 @@ class _Part:
         self.cpus = cpus_of(machine, group, group.threads or needed, taken)
         nodes = [machine.topology.cpu_node(cpu) for cpu in self.cpus]
         rng = np.random.Generator(np.random.Philox(key=[scenario.seed, len(taken)]))
-        ctx = workloads.Context(
-            machine, GroupSpace(space, scenario, group, own_policy), rng, list(range(len(self.cpus))), nodes
-        )
+        placement = placement_of(machine, group) or Placement()
+        require_room(machine, self.workload.least_bytes(machine, len(self.cpus)), placement, bool(scenario.regions))
+        if space is None:
+            tables, task = _table_node(scenario), 0
+            self.space = AddressSpace(machine, scenario.seed, group.pages, placement, tables, nodes[0])
+        else:
+            self.space, task = space, space.task(placement, nodes[0])
+        self.view = GroupSpace(self.space, scenario, group, task)
+        ctx = workloads.Context(machine, self.view, rng, list(range(len(self.cpus))), nodes)
         self.program = self.workload.build(ctx)
         self.notes = list(getattr(self.program, "notes", ()))
+
+
+def _table_node(scenario: Scenario) -> int | None:
+    """The node of all page tables, if there is one. Raises UserError."""
+    if not scenario.page_tables:
+        return None
+    where = "page_tables" if scenario.file else "--page-tables"
+    if not scenario.page_tables.isdecimal():
+        raise UserError(f"{scenario.page_tables!r} is no node", where, "a node's number")
+    node = int(scenario.page_tables)
+    NodeMemory(scenario.machine).require([node], where)
+    return node
 
 
 def _lengths(part: _Part) -> list[Any]:
@@ -106,34 +127,30 @@ def _lengths(part: _Part) -> list[Any]:
 
 def run_scenario(scenario: Scenario, progress: Report | None = None) -> Result:
     """Simulate a scenario. progress(what, share done; below 0: unknown) is called now and then. Raises UserError."""
+    with told_in(scenario.file):
+        return _run(scenario, progress or (lambda what, done: None))
+
+
+def _laid_out(scenario: Scenario) -> tuple[list[_Part], PageMap]:
+    """The groups in their order, and the memory of all of them."""
+    _table_node(scenario)  # a mistake in it is none of a group
+    parts: list[_Part] = []
+    taken: list[int] = []
+    for group in scenario.groups:
+        with told_in(f"group {group.name}" if scenario.file else ""):
+            parts.append(_Part(group, scenario, parts[0].space if parts else None, taken))
+        taken += parts[-1].cpus
+    pagemap = parts[0].space.finish()
+    _check_rules(scenario, parts)
+    return parts, pagemap
+
+
+def _run(scenario: Scenario, tell: Report) -> Result:
     from numasim.engine.simulate import Thread, simulate
 
-    tell = progress or (lambda what, done: None)
     tell("laying out memory", -1.0)
     machine = scenario.machine
-    first = scenario.groups[0]
-    tables = None
-    if scenario.page_tables:
-        if not scenario.page_tables.isdigit():
-            raise UserError(f"{scenario.page_tables!r} is no node", "--page-tables", "a node's number")
-        tables = int(scenario.page_tables)
-    taken: list[int] = []
-    home = cpus_of(machine, first, 1, ())
-    space = AddressSpace(
-        machine,
-        scenario.seed,
-        pages=first.pages,
-        placement=placement_of(machine, first),
-        page_tables=tables,
-        home_node=machine.topology.cpu_node(home[0]),
-    )
-    parts = []
-    for group in scenario.groups:
-        same = (group.placement, group.nodes) == (first.placement, first.nodes)
-        parts.append(_Part(group, scenario, space, not same, taken))
-        taken += parts[-1].cpus
-    pagemap = space.finish()
-    _check_rules(scenario, [region.name for region in pagemap.regions])
+    parts, pagemap = _laid_out(scenario)
     threads: list[Thread] = []
     names: list[str] = []
     sites: list[list[str]] = []
@@ -172,12 +189,13 @@ def run_scenario(scenario: Scenario, progress: Report | None = None) -> Result:
     return Result(raw, sites, regions, _provenance(scenario, parts, pagemap, raw))
 
 
-def _check_rules(scenario: Scenario, regions: list[str]) -> None:
+def _check_rules(scenario: Scenario, parts: list[_Part]) -> None:
     """A rule for a region that is not there is a slip, not a wish. Raises UserError."""
-    known = set(regions) | {f"{group.name}.{region}" for group in scenario.groups for region in regions}
+    plain = {name for part in parts for name in part.view.names}
+    known = plain | {f"{part.group.name}.{name}" for part in parts for name in part.view.names}
     for rule in scenario.regions:
         if rule.name not in known:
-            raise UserError(f"no region {rule.name!r}", "[[region]]", "one of " + ", ".join(sorted(set(regions))))
+            raise UserError(f"no region {rule.name!r}", "[[region]]", "one of " + ", ".join(sorted(plain)))
 
 
 def _provenance(scenario: Scenario, parts: list[_Part], pagemap: PageMap, raw: Any) -> dict[str, Any]:
@@ -192,7 +210,7 @@ def _provenance(scenario: Scenario, parts: list[_Part], pagemap: PageMap, raw: A
     loads = int(raw.counters[:, raw.event_names.index("LLC-loads")].sum())
     if loads:
         misses = int(raw.counters[:, raw.event_names.index("LLC-load-misses")].sum())
-        notes.append(f"L3 hit share {100 * (loads - misses) / loads:.1f} % of {loads} look-ups")
+        notes.append(f"L3 hit share {100 * (loads - misses) / loads:.1f} % of {loads:,} look-ups")
     return {
         "version": numasim.__version__,
         "configuration": scenario.expanded(),

@@ -1,13 +1,13 @@
 """A scenario: who runs what where, on which machine. From a TOML file, or from the words of a command line."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from numasim.errors import UserError
+from numasim.errors import UserError, told_in
 from numasim.machine import Machine
 from numasim.machine import load as load_machine
 from numasim.machine.schema import near
@@ -52,7 +52,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """A run, fully told. page_tables: "" or the node of all page tables. Make one with `load` or `single`."""
+    """A run, fully told. page_tables: "" or the node of all page tables. file: where it is from, which errors name.
+    Make one with `load` or `single`."""
 
     machine: Machine
     groups: tuple[Group, ...]
@@ -60,6 +61,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     page_tables: str = ""
     seed: int = 1
     scheduler: str = "compiled"
+    file: str = ""
 
     def expanded(self) -> dict[str, Any]:
         """All of it as plain values, for the provenance of a result."""
@@ -71,13 +73,28 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 def _policy(table: dict[str, Any], where: str) -> tuple[str, str]:
     """(placement, nodes) of a table that may have one of numactl's policies; they are taken out of it."""
-    given = {word: table.pop(word) for word in PLACEMENT if word in table}
-    given = {word: value for word, value in given.items() if value is not False and value is not None}
+    given = {word: _given(table, word, where) for word in PLACEMENT if word in table}
+    given = {word: value for word, value in given.items() if word != "localalloc" or _yes(value, where)}
     if len(given) > 1:
         raise UserError(f"{' and '.join(given)} together", where, "one memory policy")
     for word, value in given.items():
-        return word, "" if word == "localalloc" else _text(value)
+        return word, "" if word == "localalloc" else value
     return "", ""
+
+
+def _given(table: dict[str, Any], word: str, where: str) -> str:
+    """The text of a word, taken out of the table. Raises UserError if it is empty: that is a slip, not a default."""
+    text = _text(table.pop(word))
+    if not text.strip():
+        raise UserError("nothing is given", f"{where}, key {word}", "a value, or no such key")
+    return text
+
+
+def _yes(text: str, where: str) -> bool:
+    words = {"yes": True, "true": True, "no": False, "false": False}
+    if text.lower() not in words:
+        raise UserError(f"{text!r} is neither", f"{where}, key localalloc", "yes or no")
+    return words[text.lower()]
 
 
 def _text(value: Any) -> str:
@@ -89,11 +106,10 @@ def _text(value: Any) -> str:
 
 def group(name: str, workload: str, words: Mapping[str, Any], where: str) -> Group:
     """A group from its words: keys of the workload, the COMMON ones, placement. Raises UserError."""
-    table = dict(words)
+    table = {word: value for word, value in words.items() if value is not None}
     placement, nodes = _policy(table, where)
-    own: dict[str, Any] = {
-        word: _text(table.pop(word)) for word in ("cpunodebind", "physcpubind", "pages", "arrivals") if word in table
-    }
+    texts = ("cpunodebind", "physcpubind", "pages", "arrivals")
+    own: dict[str, Any] = {word: _given(table, word, where) for word in texts if word in table}
     for word in ("threads", "accesses", "laps", "warmup"):
         if word in table:
             own[word] = parse_count(_text(table.pop(word)), f"{where}, key {word}")
@@ -107,56 +123,83 @@ def group(name: str, workload: str, words: Mapping[str, Any], where: str) -> Gro
 
 def single(machine: Machine, workload: str, words: Mapping[str, Any]) -> Scenario:
     """The scenario of `numasim run MODEL WORKLOAD ...`: one group. Raises UserError."""
-    table = dict(words)
-    general = {word: table.pop(word) for word in ("seed", "scheduler") if word in table}
-    page_tables = _text(table.pop("page_tables", ""))
-    return _checked(
-        Scenario(
-            machine=machine,
-            groups=(group(workload, workload, table, f"workload {workload}"),),
-            page_tables=page_tables,
-            **general,
-        )
-    )
+    table = {word: value for word, value in words.items() if value is not None}
+    where = f"workload {workload}"
+    general: dict[str, Any] = {word: table.pop(word) for word in ("seed", "scheduler") if word in table}
+    if str(general.get("seed")).isdecimal() and not isinstance(general["seed"], bool):  # seed=7 on a command line
+        general["seed"] = int(general["seed"])
+    if "page_tables" in table:
+        general["page_tables"] = _given(table, "page_tables", where)
+    return _checked(Scenario(machine=machine, groups=(group(workload, workload, table, where),), **general))
 
 
 def load(
     path: str, seed: int | None = None, scheduler: str | None = None, set: Mapping[str, object] | None = None
 ) -> Scenario:
     """Read a scenario file. seed, scheduler, set (machine parameters) go before what it says. Raises UserError."""
-    try:
-        data: dict[str, Any] = tomllib.loads(Path(path).read_text())
-    except OSError as e:
-        raise UserError(f"cannot be read: {e.strerror}", path, "a scenario (TOML)") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise UserError(f"no TOML: {e}", path, "a scenario (TOML)") from None
+    data = _read(path)
     known = ("machine", "set", "group", "region", "os", "seed", "scheduler", "page_tables")
     for key in data:
         if key not in known:
             raise UserError(f"unknown key {key!r}", path, near(key, known) or "one of " + ", ".join(known))
     if not isinstance(data.get("machine"), str):
         raise UserError("no machine", path, 'machine = "NAME" or a file')
-    changes = {f"os.{k}": v for k, v in _tables(data, "os", path)[0].items()} if "os" in data else {}
-    changes |= _tables(data, "set", path)[0] if "set" in data else {}
-    machine_path = Path(path).parent / data["machine"]
-    machine = load_machine(
-        str(machine_path) if data["machine"].endswith(".toml") else data["machine"], set={**changes, **(set or {})}
-    )
     groups = [_group(table, path, k) for k, table in enumerate(_tables(data, "group", path))]
     if len({g.name for g in groups}) < len(groups):
         raise UserError("two groups of one name", path, "a name of its own for each")
     if not groups:
         raise UserError("no [[group]]", path, "at least one")
-    return _checked(
-        Scenario(
-            machine=machine,
-            groups=tuple(groups),
-            regions=tuple(_rule(table, path) for table in _tables(data, "region", path)),
-            page_tables=_text(data.get("page_tables", "")),
-            seed=data.get("seed", 1) if seed is None else seed,
-            scheduler=data.get("scheduler", "compiled") if scheduler is None else scheduler,
-        )
+    made = Scenario(
+        machine=_machine(data, path, set or {}),
+        groups=tuple(groups),
+        regions=_rules(data, path),
+        page_tables=_given(data, "page_tables", path) if "page_tables" in data else "",
+        seed=data.get("seed", 1) if seed is None else seed,
+        scheduler=data.get("scheduler", "compiled") if scheduler is None else scheduler,
+        file=path,
     )
+    return _checked(made, [word for word, given in (("seed", seed), ("scheduler", scheduler)) if given is not None])
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as e:
+        raise UserError(f"cannot be read: {e.strerror}", path, "a scenario (TOML)") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise UserError(f"no TOML: {e}", path, "a scenario (TOML)") from None
+
+
+def _machine(data: Mapping[str, Any], path: str, given: Mapping[str, object]) -> Machine:
+    """The machine with the changes of [os] and [set], and those `given` elsewhere, which go before."""
+    own: dict[str, tuple[str, object]] = {}  # by the parameter's key: where it stands in the file, and its value
+    for table, prefix in (("os", "os."), ("set", "")):
+        if table in data:
+            own |= {prefix + key: (f"{table}.{key}", value) for key, value in _flat(data[table], table, path)}
+    name = data["machine"]
+    file = str(Path(path).parent / name) if name.endswith(".toml") else name
+    try:
+        return load_machine(file, set={**{key: value for key, (_, value) in own.items()}, **given})
+    except UserError as error:
+        key = error.where.removeprefix("--set ")
+        if key in given:  # the command line is wrong
+            raise
+        if key not in own:  # the machine, or its file
+            with told_in(path):
+                raise
+        raise UserError(error.what, f"{path}: {own[key][0]}", error.expected) from None
+
+
+def _flat(table: Any, name: str, path: str) -> Iterator[tuple[str, object]]:
+    """The values of a table by their dotted keys, whether written links.upi.latency_ns = 60, with quotes around the
+    key, or in a table [set.links.upi]."""
+    if not isinstance(table, dict) or not table:
+        raise UserError(f"{name} is {'empty' if table == {} else 'no table'}", path, f"[{name}] with values")
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{rest}", inner) for rest, inner in _flat(value, f"{name}.{key}", path))
+        else:
+            yield key, value
 
 
 def _tables(data: Mapping[str, Any], key: str, path: str) -> list[dict[str, Any]]:
@@ -172,7 +215,7 @@ def _tables(data: Mapping[str, Any], key: str, path: str) -> list[dict[str, Any]
 def _group(table: dict[str, Any], path: str, k: int) -> Group:
     words = dict(table)
     workload = words.pop("workload", None)
-    where = f"{path}: group {words.get('name', k)}"
+    where = f"{path}: group {words.get('name', workload if isinstance(workload, str) else k)}"
     if not isinstance(workload, str):
         raise UserError("no workload", where, 'workload = "NAME"')
     name = words.pop("name", workload)
@@ -181,21 +224,34 @@ def _group(table: dict[str, Any], path: str, k: int) -> Group:
     return group(_text(name), workload, words, where)
 
 
+def _rules(data: Mapping[str, Any], path: str) -> tuple[Rule, ...]:
+    rules = tuple(_rule(table, path) for table in _tables(data, "region", path))
+    names = [rule.name for rule in rules]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError("is there twice", f"{path}: region {name}", "one [[region]] for each name")
+    return rules
+
+
 def _rule(table: dict[str, Any], path: str) -> Rule:
     words = dict(table)
     where = f"{path}: region {words.get('name', '')}"
     placement, nodes = _policy(words, where)
-    name, pages = words.pop("name", None), words.pop("pages", "")
+    name, pages = words.pop("name", None), _given(words, "pages", where) if "pages" in words else ""
     if words or not isinstance(name, str):
         what = f"unknown key {next(iter(words))!r}" if words else "no name"
         raise UserError(what, where, "name, pages and a memory policy")
     return Rule(name=name, placement=placement, nodes=nodes, pages=pages)
 
 
-def _checked(scenario: Scenario) -> Scenario:
-    """What neither the file's form nor the workload tells. Raises UserError."""
-    if scenario.scheduler not in SCHEDULERS:
-        raise UserError(f"unknown scheduler {scenario.scheduler!r}", "scheduler", "compiled or simpy")
-    if isinstance(scenario.seed, bool) or not isinstance(scenario.seed, int) or not 0 <= scenario.seed < 2**63:
-        raise UserError(f"seed {scenario.seed!r}", "seed", "a whole number from 0 up")
+def _checked(scenario: Scenario, elsewhere: Sequence[str] = ()) -> Scenario:
+    """What neither the file's form nor the workload tells. elsewhere: words that are not from the file.
+    Raises UserError."""
+    seed, scheduler = scenario.seed, scenario.scheduler
+    with told_in("" if "scheduler" in elsewhere else scenario.file):
+        if scheduler not in SCHEDULERS:
+            raise UserError(f"unknown scheduler {scheduler!r}", "scheduler", "compiled or simpy")
+    with told_in("" if "seed" in elsewhere else scenario.file):
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise UserError(f"seed {seed!r}", "seed", "a whole number from 0 up")
     return scenario

@@ -111,6 +111,10 @@ class Workload:
         """How many threads it runs as unless the user says."""
         return self.default_threads
 
+    def least_bytes(self, machine: Any, threads: int) -> int:
+        """Memory that so many threads need at least: too much is told before a long time goes into laying it out."""
+        return 0
+
     def build(self, ctx: Context) -> Program:
         """Lays out memory and returns the program."""
         raise NotImplementedError

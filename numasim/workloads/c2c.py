@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,12 +31,16 @@ class CacheToCache(Workload):
     home: str = key(choice("reader", "writer"), "writer", "whose node holds the buffers' memory")
     size: int = key(size_bytes(LINE, multiple=LINE), "256KiB", "bytes of a buffer; it should fit the writer's L2")
 
+    def least_bytes(self, machine: Any, threads: int) -> int:
+        """The buffers."""
+        return self._buffers(machine) * self.size * (threads // 2)
+
     def build(self, ctx: Context) -> Program:
         """A region `buffers` for each pair."""
         if len(ctx.threads) % 2:
             raise self.error("threads", f"{len(ctx.threads)} threads", "an even number")
         cycle = Cycle(self.size, "random", LINE, "all", ctx.random(0))
-        buffers = 2 if self.state == "hitm" else max(2, -(-self._forgotten(ctx) // self.size))
+        buffers = self._buffers(ctx.machine)
         threads = []
         for pair in range(len(ctx.threads) // 2):
             base = ctx.region("buffers", buffers * self.size, 2 * pair + (self.home == "reader"))
@@ -43,9 +48,11 @@ class CacheToCache(Workload):
                 threads.append(self._thread(base, buffers, cycle, pair, turn))
         return Program(threads, SITES)
 
-    def _forgotten(self, ctx: Context) -> int:
-        """Bytes after which no cache holds a line any more: twice what both L2s and the L3s of two domains hold."""
-        return int(4 * (ctx.machine.l3.size_bytes + ctx.machine.l2.size_bytes))
+    def _buffers(self, machine: Any) -> int:
+        """How many in turn: so many that no cache holds the first any more when its turn comes again, twice what both
+        L2s and the L3s of two domains hold."""
+        forgotten = int(4 * (machine.l3.size_bytes + machine.l2.size_bytes))
+        return 2 if self.state == "hitm" else max(2, -(-forgotten // self.size))
 
     def _thread(self, base: int, buffers: int, cycle: Cycle, pair: int, turn: int) -> ThreadProgram:
         """turn 0: the writer, which works before the first barrier of a lap; 1: the reader, between the two."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,10 @@ class Chase(Workload):
         choice("all", "page"), "all", "random over all lines, or over a 4 KiB page at a time (few TLB misses)"
     )
     shared: bool = key(yes_no(), "no", "all threads chase through one buffer")
+
+    def least_bytes(self, machine: Any, threads: int) -> int:
+        """The buffers."""
+        return self.size * (1 if self.shared else threads)
 
     def build(self, ctx: Context) -> Program:
         """One region, `chase`, for each thread or for all."""

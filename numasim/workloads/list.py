@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,10 @@ class List(Workload):
     allocator: str = key(choice(*ALLOCATORS), "auto", "where nodes and values lie; auto: the runtime's own")
     operation: str = key(choice("walk", "next"), "walk", "what is timed as one operation: a walk or a step of it")
     shared: bool = key(yes_no(), "no", "all threads walk one list")
+
+    def least_bytes(self, machine: Any, threads: int) -> int:
+        """The nodes with their values."""
+        return self.length * (NODES[self.layout].bytes + self.value * self.boxed) * (1 if self.shared else threads)
 
     def build(self, ctx: Context) -> Program:
         """Regions: `list head`, `nodes`, and `values` if boxed."""

@@ -1,6 +1,7 @@
 """listmap: a walk through a std::list of pointers to std::maps, with a look-up in each map."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,10 @@ class ListOfMaps(LookUps):
     def lap_length(self) -> int:
         """A lap is one walk."""
         return self.maps
+
+    def least_bytes(self, machine: Any, threads: int) -> int:
+        """The trees' nodes."""
+        return self.maps * self.length * (NODE + self.value) * (1 if self.shared else threads)
 
     def lay_out(self, ctx: Context) -> Table:
         """Regions: `list head`, `list nodes`, `map headers`, `nodes` (of the trees)."""

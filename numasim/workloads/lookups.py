@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -63,6 +63,10 @@ class LookUps(Workload):
     lookups: int = key(count(0, 1 << 40), "0", "look-ups a lap; 0: one an item, but 1,000 to 100,000")
     allocator: str = key(choice(*ALLOCATORS), "auto", "where nodes lie; auto: the runtime's own")
     shared: bool = key(yes_no(), "no", "all threads use one structure")
+
+    def least_bytes(self, machine: Any, threads: int) -> int:
+        """The keys and values."""
+        return self.length * (8 + self.value) * (1 if self.shared else threads)
 
     def lay_out(self, ctx: Context) -> Table:
         """Puts the structure into regions of `ctx`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,10 @@ class Slice(Workload):
         choice(*ALLOCATORS), "size_class", "of=pointers: where the values lie; auto is size_class, as in Go"
     )
     shared: bool = key(yes_no(), "no", "all threads walk one slice")
+
+    def least_bytes(self, machine: Any, threads: int) -> int:
+        """The elements and the values."""
+        return self.length * (self.value + 8 * (self.of == "pointers")) * (1 if self.shared else threads)
 
     def build(self, ctx: Context) -> Program:
         """Regions: `slice`, and `values` for pointers."""

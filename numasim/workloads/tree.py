@@ -1,6 +1,7 @@
 """tree: look-ups in a std::map, the red-black tree of libstdc++."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from numasim.workloads.base import Context, workload
 from numasim.workloads.flow import Ints
@@ -22,6 +23,10 @@ class TreeLookUps(LookUps):
     order: str = key(
         choice("shuffled", "sequential"), "shuffled", "order in which keys were inserted, so in which nodes lie"
     )
+
+    def least_bytes(self, machine: Any, threads: int) -> int:
+        """The nodes."""
+        return self.length * (NODE + self.value) * (1 if self.shared else threads)
 
     def lay_out(self, ctx: Context) -> Table:
         """Regions: `map header`, `nodes`."""
