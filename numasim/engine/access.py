@@ -8,9 +8,10 @@ from typing import Any
 
 from numasim.engine import tlb
 from numasim.engine.cache import EXCLUSIVE, hint, known, line_of, peek, set_of, sliced_set_of, touch
+from numasim.engine.coming import hit_coming, note_coming, when_there
 from numasim.engine.dram import charge
 from numasim.engine.fills import bring
-from numasim.engine.jit import kernel
+from numasim.engine.jit import kernel, rare
 from numasim.engine.lists import push
 from numasim.engine.ops import own_stack
 from numasim.engine.packed import ADDRESS, CLASS, CLASS_MASK, KIND, KIND_MASK, SPLIT
@@ -87,8 +88,6 @@ def private(
             if i < 0 or (dirty and m.l2.tag[i] & EXCLUSIVE == 0):
                 unit = m.core.domain[core]
                 hint(m.l3, sliced_set_of(m.l3, unit, line))
-                victim = m.l2.tag[(s + 1) * m.l2.ways - 1] >> 3
-                hint(m.l3, sliced_set_of(m.l3, unit, line_of(m.l2, s, victim)))
                 return line, t, translated, level, cause
             if dirty == 0 or peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) < 0:
                 bring(m, core, group, line, m.l2.tag[i] & EXCLUSIVE | dirty, t)
@@ -102,17 +101,25 @@ def private(
 
 @kernel
 def look_ahead(m: Any, t: int, core: int, i: int) -> None:
-    """Tell the host what a record soon to come will need."""
-    if i < m.front.end[t]:
-        va = m.word0[m.front.trace[t] + (i & m.front.mask[t])] & ADDRESS
+    """Tell the host what the records after i will need: a frame, then the sets, then the set of L2's victim. Each step
+    reads what the one before, a record or two ago, has fetched."""
+    trace, mask, unit = m.front.trace[t], m.front.mask[t], m.core.domain[core]
+    if i + 4 < m.front.end[t]:
+        tlb.hint_frame(m.pages, m.word0[trace + (i + 4 & mask)] & ADDRESS)
+        va = m.word0[trace + (i + 2 & mask)] & ADDRESS
         if va >> 21 < m.pages.blocks:
             line = tlb.physical(m.pages, va)
             hint(m.l2, set_of(m.l2, core, line))
-            hint(m.l3, sliced_set_of(m.l3, m.core.domain[core], line))
+            hint(m.l3, sliced_set_of(m.l3, unit, line))
             tlb.hint_page(m.tlb, core, m.pages.block[va >> 21] & 3, va)
+        va = m.word0[trace + (i + 1 & mask)] & ADDRESS
+        if va >> 21 < m.pages.blocks:
+            s = set_of(m.l2, core, tlb.physical(m.pages, va))
+            victim = m.l2.tag[(s + 1) * m.l2.ways - 1] >> 3
+            hint(m.l3, sliced_set_of(m.l3, unit, line_of(m.l2, s, victim)))
 
 
-@kernel
+@rare
 def join(m: Any, t: int, core: int, x: int, b: int, kind: int, klass: int, at: int, start: int) -> int:
     """The line is on its way with slot b. When the record's value is there (posted stores: at once), -1 while open,
     -2 if the record must wait for a fill buffer first."""
@@ -156,7 +163,7 @@ def split_penalty(m: Any, t: int, core: int, x: int, va: int, klass: int, start:
     return -1
 
 
-@kernel
+@rare
 def second_line(m: Any, t: int, core: int, x: int, va: int, klass: int, start: int) -> int:
     """A split access: when its own line's turn comes, -1 if the other one has to come first (and it waits for that)."""
     w = m.win
@@ -240,13 +247,16 @@ def until_miss(m: Any, t: int, core: int, x: int, now: int) -> tuple[int, int, i
             i = touch(m.l1, set_of(m.l1, core, want), want >> m.l1.bits)
             if i >= 0 and (kind != STORE or m.l1.tag[i] & EXCLUSIVE != 0):
                 m.l1.tag[i] |= 1 if kind == STORE else 0
+                if kind == LOAD and start < m.core.comes[2 * core + 1]:
+                    there = when_there(m.core.coming, core, want)
+                    if there > start + m.p.l1:
+                        there = hit_coming(m, t, x, klass, at, ready, start, why, there)
+                        return there, ready, start, why, kind, True
                 return hit_l1(m, t, core, x, va, klass, kind, at, ready, start, why), ready, start, why, kind, True
     m.front.hot[t] = 0
     end = held_up(m, t, core, x, va, want, klass, kind, at, start)
     if end == -2 and plain and kind != PREFETCH:
         count(m.out, klass, E_STORE if kind == STORE else E_LOAD)
-        if kind == LOAD:
-            count(m.out, klass, E_L1_MISS)
     return end, ready, start, why, kind, in_tlb
 
 
@@ -301,7 +311,8 @@ def hit_l2(
     cause: int, end: int,
 ) -> None:  # fmt: skip
     """The access of window entry x has ended in its core's L2 (or, after a page walk there, in L1)."""
-    count(m.out, klass, E_L2_HIT)
+    if cause == C_L2:
+        count(m.out, klass, E_L2_HIT)
     if kind != PREFETCH:
         account_private(m.out, klass, ready - at, why, start - ready, translated - start, cause, end - translated)
     if m.front.ops[t]:
@@ -337,7 +348,13 @@ def execute(m: Any, t: int, x: int, a: int, now: int) -> int:
     line, end, translated, level, cause = look_further(
         m, core, group, va, klass, want, level, start, writes(kind), known_page
     )
+    own = level == 0 and (fresh or s.probe[a << SLOT_SHIFT] == 0)  # else a step of a page walk, or another line of it
+    if own and kind == LOAD and (line >= 0 or cause == C_L2):
+        count(m.out, klass, E_L1_MISS)
+    if own and not fresh and kind <= STORE and line < 0 and cause == C_L2:
+        count(m.out, klass, E_L2_HIT)
     if fresh and line < 0:
+        note_coming(m.core, core, want, end)
         hit_l2(m, t, x, klass, kind, at, ready, start, why, translated, cause, end)
     else:
         if fresh:
@@ -345,7 +362,7 @@ def execute(m: Any, t: int, x: int, a: int, now: int) -> int:
         go_on(m, a, core, line, start, end, translated, level, cause)
         if not fresh:
             return -1
-        look_ahead(m, t, core, m.win.number[x << WIN_SHIFT] + 2)
+        look_ahead(m, t, core, m.win.number[x << WIN_SHIFT])
     if level == 0:
         after_miss(m, t, core, va, want, klass, kind, end)
     if kind != LOAD:

@@ -1,12 +1,18 @@
 """Arrays and numbers of the state: aligned, sparse, in whole picoseconds."""
 
+import contextlib
 import mmap
 import sys
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from numasim.engine import state as st
 from numasim.errors import UserError
+
+HUGE, LARGE, LINE = 2 << 20, 1 << 20, 64  # bytes
 
 
 def ps(ns: float) -> int:
@@ -21,6 +27,62 @@ def zeros(n: int, value: int = 0) -> st.Array:
     if value:
         array[:] = value
     return array
+
+
+def tags(n: int) -> st.Tags:
+    """uint32 zeros. Large ones lie in the host's huge pages as a whole: they are looked up at random, and which part of
+    an array the host puts into huge pages by itself depends on where it happens to begin."""
+    return _huge(n * 4).view(np.uint32)[:n] if n * 4 >= LARGE else np.zeros(n, np.uint32)
+
+
+def _huge(size: int) -> Any:
+    """Zeroed bytes in the host's huge pages where it has them."""
+    size = -(-size // 64) * 64
+    if not hasattr(mmap.mmap, "madvise") or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.zeros(size, np.uint8)
+    room = mmap.mmap(-1, size + 2 * HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel without them
+        room.madvise(mmap.MADV_HUGEPAGE)
+    whole = np.frombuffer(room, np.uint8)
+    return whole[-whole.ctypes.data % HUGE :][:size]
+
+
+def _arrays(m: Any) -> Iterator[Any]:
+    """All arrays of a nested tuple."""
+    for value in m:
+        if isinstance(value, tuple):
+            yield from _arrays(value)
+        elif isinstance(value, np.ndarray):
+            yield value
+
+
+def together(m: st.Machine) -> st.Machine:
+    """The same state with its arrays, but for the largest, moved into one: the smallest side by side, so that what
+    every event writes lies in few host cache lines, wherever the host's allocator had put them."""
+    spans: list[list[int]] = []  # [begin, end) of what arrays that are views of one another cover
+    for begin, size in sorted((a.ctypes.data, a.nbytes) for a in _arrays(m) if a.nbytes < LARGE):
+        if spans and begin < spans[-1][1]:
+            spans[-1][1] = max(spans[-1][1], begin + size)
+        else:
+            spans.append([begin, begin + size])
+    spans.sort(key=lambda span: (span[1] - span[0] > LINE, span))
+    room, moved, at = _huge(sum(end - begin + LINE for begin, end in spans)), {}, 0
+    for begin, end in spans:
+        at = -(-at // (LINE if end - begin > LINE else 8)) * (LINE if end - begin > LINE else 8)
+        moved[begin] = at
+        at += end - begin
+    begins = sorted(moved)
+
+    def move(a: Any) -> Any:
+        if a.nbytes >= LARGE:
+            return a
+        begin = begins[bisect_right(begins, a.ctypes.data) - 1]
+        offset = moved[begin] + a.ctypes.data - begin
+        there = room[offset : offset + a.nbytes].view(a.dtype)
+        there[:] = a
+        return there
+
+    return st.mapped(m, move)
 
 
 def sparse(n: int) -> st.Array:

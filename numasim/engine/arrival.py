@@ -109,7 +109,7 @@ def complete_joined(m: Any, a: int, now: int) -> None:
         value_ready(m, x, end)
 
 
-@kernel
+@rare
 def locked(m: Any, a: int, now: int) -> int:
     """An atomic has its line: when it is done, -1 if it is now, -2 if it waits for a lock."""
     s, i = m.slot, a << SLOT_SHIFT

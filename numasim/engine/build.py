@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numasim.engine import state as st
-from numasim.engine.arrays import log2, ps, sparse, zeros
+from numasim.engine.arrays import log2, ps, sparse, tags, together, zeros
 from numasim.engine.build_memory import dram, links
 from numasim.engine.fills import INCLUSIONS
 from numasim.engine.policies import POLICIES
@@ -31,7 +31,7 @@ class Seat(NamedTuple):
 def cache(name: str, units: int, sets: int, ways: int, slices: int = 1, policy: str = "lru") -> st.Cache:
     """An empty cache of `units` copies."""
     bits = log2(sets // slices, f"number of sets of {name}{' (a slice)' if slices > 1 else ''}")
-    tag = np.zeros(units * sets * ways + PADDING, np.uint32)
+    tag = tags(units * sets * ways + PADDING)
     order = zeros(units * sets if policy != "lru" else 1)
     return st.Cache(sets, bits, slices, ways, POLICIES[policy], tag, order)
 
@@ -112,6 +112,8 @@ def cores(machine: Any, used: list[int]) -> st.Core:
         queue=zeros(n, -1),
         ready=zeros(n, -1),
         streams=zeros(n * 64, -1),
+        coming=zeros(n * 16, -1),
+        comes=zeros(n * 2),
         strides=zeros(n * 256),
         predictor=np.ones(n * 3 << core.predictor_bits, np.int64),
         history=zeros(n),
@@ -177,13 +179,20 @@ def directory(pagemap: Any, nodes: int, cores: int) -> st.Directory:
     return st.Directory(page=sparse(pages), state=sparse(lines), mask=sparse(lines * words), words=words)
 
 
+def frames(given: Any) -> st.Tags:
+    """Physical frames by page; not empty."""
+    frame = tags(len(given) + 1)
+    frame[:-1] = given
+    return frame
+
+
 def pages(pagemap: Any) -> st.Pages:
     """The page map; no array empty."""
     return st.Pages(
         node_shift=pagemap.node_shift,
         blocks=len(pagemap.block),
         block=np.ascontiguousarray(pagemap.block),
-        frame=np.append(pagemap.frame, 0),
+        frame=frames(pagemap.frame),
         pt=np.append(pagemap.pt, 0),
         pd=np.append(pagemap.pd, 0),
         pdpt=np.append(pagemap.pdpt, 0),
@@ -267,4 +276,4 @@ def build(machine: Any, pagemap: Any, seats: list[Seat], groups: int, ring: int)
     m.control[st.K_BIN] = 16
     m.sync.parties[0] = threads
     check_tags(m, ((nodes << pagemap.node_shift) - 1).bit_length())
-    return m
+    return together(m)

@@ -8,6 +8,7 @@ import numpy as np
 from numasim.engine import state as st
 from numasim.engine.arrays import log2, ps, zeros
 from numasim.engine.dram import CURVE, DDR
+from numasim.engine.writes import ENTRIES, ENTRIES_BITS
 from numasim.errors import UserError
 
 NEVER = 1 << 60
@@ -56,10 +57,10 @@ def ddr_parameters(memory: Any) -> list[int]:
         ps(memory.tcl_ns), ps(memory.trcd_ns), ps(memory.trp_ns), ps(memory.tras_ns), ps(memory.burst_ns),
         ps(memory.tccd_l_ns), ps(memory.trefi_ns) if refresh else NEVER, ps(memory.trfc_ns), ps(memory.turnaround_ns),
         ps(memory.rank_switch_ns), ps(memory.idle_close_ns), memory.queue_entries, memory.row_hit_cap,
-        min(memory.write_high, 60), memory.write_low, ps(memory.starvation_ns), n,
+        min(memory.write_high, ENTRIES - 8), memory.write_low, ps(memory.starvation_ns), n,
         n.bit_length() - 1 if n & n - 1 == 0 else -1, log2(memory.bank_groups, "bank_groups"),
         log2(memory.row_bytes // 64, "row_bytes / 64"), log2(memory.banks_per_group, "banks_per_group"),
-        log2(memory.ranks, "ranks"), 0,
+        log2(memory.ranks, "ranks"), 0, 0, ps(memory.tfaw_ns),
     ]  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def dram(machine: Any, groups: int) -> st.Dram:
     counts = [memory.channels if memory.kind == "ddr" else 1 for memory in nodes]
     total = sum(counts)
     par, curve = zeros(len(nodes) * 32), zeros(len(nodes) * 64)
-    chan, rank, banks = zeros(total * 16), zeros(total * 32), 0
+    chan, rank, banks = zeros(total * 16), zeros(total * 64), 0
     for node, memory in enumerate(nodes):
         words, a_channel = [], 1
         if memory.kind == "ddr":
@@ -96,7 +97,9 @@ def dram(machine: Any, groups: int) -> st.Dram:
                 if memory.kind == "ddr":
                     # channels refresh independently, each rank in its turn; even phases would beat with a chase
                     share = (k * GOLDEN + r % memory.ranks / memory.ranks) % 1
-                    rank[(ch * 8 + r) * 4] = int(words[6] * share)
+                    turn = int(words[6] * share) if memory.trfc_ns > 0 else NEVER
+                    #                                       DUE UNTIL OWED ACTS ACT ...
+                    rank[(ch * 8 + r) * 8 : (ch * 8 + r) * 8 + 8] = [turn, -(10**9), 0, 0, *[-(10**9)] * 4]
     bank = zeros(banks * 8)
     bank.reshape(-1, 8)[:, :6] = [-1, -(10**9), 0, 0, -1, -1]  # ROW OPENED FREE HITS TAIL BUSY
     return st.Dram(
@@ -107,7 +110,8 @@ def dram(machine: Any, groups: int) -> st.Dram:
         par=par,
         bank=bank,
         chan=chan,
-        writes=zeros(total * 64),
+        writes=zeros(total << ENTRIES_BITS),
+        batch=zeros(total * 64),
         groups=zeros(total * 64, -(10**9)),
         rank=rank,
         nodes=len(nodes),

@@ -4,6 +4,7 @@ An actor acts on while it is first of all, and hands on to the actor it wakes if
 learns of it when another's turn comes. The order of events is that of the reference scheduler, event for event.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ import numpy as np
 
 from numasim.engine.acts import settle, wait_for_link
 from numasim.engine.arrival import arrive, complete, locked
+from numasim.engine.channel import choose, look_again, take_bus
 from numasim.engine.core import dispatch, links
 from numasim.engine.jit import CHECK, HAVE_NUMBA, entry, kernel, one_compiles, table, unfold
-from numasim.engine.path import choose, look_again, step, take_bus
+from numasim.engine.path import step
 from numasim.engine.slots import AT_CORE, AT_L3, AT_OWN, wake_at
 from numasim.engine.state import K_RUNNING, K_STARVED, SLOT_BITS, SLOT_SHIFT, SLOTS, Array, Machine
 from numasim.errors import UserError
@@ -79,7 +81,7 @@ def act(m: Any, tree: Any, a: int, now: int, bound: int, budget: int) -> tuple[i
     if a >= m.fronts:
         thread = a - m.fronts
         core = m.front.core[thread]
-        quiet = m.core.nfree[core] == SLOTS and m.front.open[thread] == 0
+        quiet = m.core.nfree[core] == SLOTS and m.front.open[thread] == 0 and m.p.ip_stride == 0
         if m.front.hot[thread] and quiet and m.p.tick_every == 0 and m.front.ops[thread] == 0:
             events, now = links(m, thread, core, a, now, bound, BITS, budget)
             if now << BITS | a >= bound or events >= budget:
@@ -152,11 +154,12 @@ def _run_checked(m: Machine, tree: Array, budget: int) -> int:
     return loop(m, tree, tree.size >> 1, budget)
 
 
-def run(m: Machine, tree: Array, budget: int) -> int:
-    """At most about `budget` events; all state is in m and tree, so call again to go on."""
+def runner(m: Machine, tree: Array) -> Callable[[int], int]:
+    """What runs at most about so many events; all state is in m and tree, so call it again to go on."""
     if CHECK or not HAVE_NUMBA:
-        return int(_run_checked(m, tree, budget))
-    return int(_run_table(table(Whole(m, tree, tree.size >> 1)), budget))
+        return lambda budget: int(_run_checked(m, tree, budget))
+    numbers = table(Whole(m, tree, tree.size >> 1))
+    return lambda budget: int(_run_table(numbers, budget))
 
 
 def agenda(m: Machine) -> Array:
@@ -178,4 +181,4 @@ def warm_up(m: Machine) -> None:
     empty = np.full(2, NEVER, np.int64)
     compiled = _run_checked if CHECK else _run_table
     with nullcontext() if getattr(compiled, "signatures", True) else one_compiles():
-        run(m, empty, 0)
+        runner(m, empty)(0)

@@ -173,7 +173,7 @@ def start_counting(f: Any, ops: Any, control: Any, threads: int, now: int) -> No
             ops.begin[t * OP_WORDS + k] = 0
 
 
-@kernel
+@rare
 def party(m: Any, t: int, number: int, now: int) -> int:
     """A barrier: when the front end goes on, -1 if it waits. The last to come wakes the others."""
     f = m.front
@@ -189,7 +189,7 @@ def party(m: Any, t: int, number: int, now: int) -> int:
     return now
 
 
-@kernel
+@rare
 def special(m: Any, t: int, i: int, word0: int, word1: int, kind: int, now: int) -> int:
     """Marks, barriers, waits: when the front end acts next, -1 if it waits."""
     f, w = m.front, m.win
@@ -221,7 +221,7 @@ def special(m: Any, t: int, i: int, word0: int, word1: int, kind: int, now: int)
     return now
 
 
-@kernel
+@rare
 def finish(m: Any, t: int, now: int) -> int:
     """The trace has ended: the thread is done once all it began has ended."""
     f = m.front
@@ -255,8 +255,8 @@ def dispatch(m: Any, t: int, now: int) -> int:
         return resumed
     x = entry_of(f, t, i - 1)
     before = w.comp[x << WIN_SHIFT]
-    alone = f.open[t] == (1 if before < 0 else 0)  # nothing but the last record may be open
-    if word1 >> CHAIN & 1 and f.ops[t] == 0 and i > f.head[t] and alone:  # a whole window of plain links
+    # a whole window of plain links: wait for the last record; if only that was open, this one takes its entry
+    if word1 >> CHAIN & 1 and f.ops[t] == 0 and i > f.head[t] and (before < 0 or f.open[t] == 0):
         lag = (word1 >> LAGS & 127) * m.p.cycle
         if before < 0:
             f.wait[t] = i - 1
@@ -323,6 +323,11 @@ def links(m: Any, t: int, core: int, a: int, now: int, bound: int, bits: int, bu
     end = min(f.end[t], i + budget)
     ring, mask = f.trace[t], f.mask[t]
     ready, done = now, now
+    x = entry_of(f, t, i - 1)
+    if i <= f.head[t]:
+        return 0, now
+    if i < end and m.word1[ring + (i & mask)] >> CHAIN & 1:
+        ready = max(now, w.comp[x << WIN_SHIFT] + (m.word1[ring + (i & mask)] >> LAGS & 127) * m.p.cycle)
     while i < end and ready << bits | a < bound:
         word1 = m.word1[ring + (i & mask)]
         if word1 >> CHAIN & 1 == 0:

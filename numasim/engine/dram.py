@@ -4,7 +4,7 @@ A request is carried by its slot. It arrives; waits in its bank's list while the
 then it takes the channel's bus. Among those ready the bus takes the one whose data can start first (another rank or
 the same bank group cost a gap), the one ready longest if equal, and nobody waits longer than `starve`. With nobody
 waiting an open row costs no event of its own, a closed one costs one. A channel has an actor, armed only while ready
-requests wait for the bus.
+requests wait for the bus. Writes: see writes.py.
 
 Sources: JEDEC JESD79-4 (DDR4) for the timings' meaning; Rixner et al., "Memory access scheduling", ISCA 2000 (FR-FCFS).
 """
@@ -17,9 +17,10 @@ from numasim.engine.lists import pop, push, take
 from numasim.engine.state import C_MEM, C_MEM_WAIT, C_REFRESH, C_TLB, SLOT_SHIFT
 
 DDR, CURVE = 0, 1
-ROW, OPENED, FREE, HITS, TAIL, BUSY = range(6)  # bank words
-BUS, READY, QUEUED, WRITES, OVERFLOW, ARMED, LAST_RANK, NODE, FIRST_BANK = range(9)  # channel words
-DUE, UNTIL, OWED = range(3)  # rank words
+ROW, OPENED, FREE, HITS, TAIL, BUSY, READY_AT = range(7)  # bank words
+# channel words
+(BUS, READY, QUEUED, WRITES, OVERFLOW, ARMED, LAST_RANK, NODE, FIRST_BANK, DRAINING, HELD) = range(11)
+DUE, UNTIL, OWED, ACTS, ACT = range(5)  # rank words, the last one the first of four
 (
     TCL,
     TRCD,
@@ -45,8 +46,9 @@ DUE, UNTIL, OWED = range(3)  # rank words
     RANK_BITS,
     IDLE_LATENCY,
     CURVE_STEP,
-) = range(24)  # node parameters
-CHAN, BANK = 4, 3
+    FAW,
+) = range(25)  # node parameters
+CHAN, BANK, RANK = 4, 3, 3
 
 
 @kernel
@@ -65,19 +67,19 @@ def charge(s: Any, a: int, cause: int, dt: int) -> None:
 def place(d: Any, node: int, line: int) -> tuple[int, int, int]:
     """(channel, bank, row) of a line: channel and bank numbered over the machine.
 
-    Lines are hashed over channels, then alternate over bank groups, then fill a row; bank, rank and group are
-    permuted by row bits so that equal strides do not meet in one bank (Zhang, Zhu, Zhang, MICRO 2000).
+    Lines are hashed over channels, by all their bits, so that cores in step do not meet in one. In a channel they
+    alternate over ranks, bank groups and banks, then fill rows: the closed-page map of Intel's servers (as the Linux
+    driver skx_edac decodes it), which no stream can keep in a few banks. Row bits permute rank, group and bank.
     """
     n, bits = par(d, node, CHANNELS), par(d, node, CHANNEL_BITS)
-    h = line ^ line >> 3 ^ line >> 6 ^ line >> 11
+    h = line ^ line >> 3 ^ line >> 6 ^ line >> 11 ^ line >> 15 ^ line >> 18 ^ line >> 21
     ch = (h & n - 1 if bits >= 0 else h % n) + d.first[node]
     rest = line >> bits if bits >= 0 else line // n
     groups, banks, ranks = par(d, node, GROUP_BITS), par(d, node, BANK_BITS), par(d, node, RANK_BITS)
-    upper = rest >> groups + par(d, node, COLUMN_BITS)
-    row = upper >> banks + ranks
-    group = (rest ^ upper) & (1 << groups) - 1
-    bank = (upper ^ row) & (1 << banks) - 1
-    rank = (upper >> banks ^ row >> banks) & (1 << ranks) - 1
+    row = rest >> ranks + groups + banks + par(d, node, COLUMN_BITS)
+    low = rest ^ row ^ row >> 5 ^ row >> 10
+    rank, group = low & (1 << ranks) - 1, low >> ranks & (1 << groups) - 1
+    bank = low >> ranks + groups & (1 << banks) - 1
     return ch, d.chan[(ch << CHAN) + FIRST_BANK] + (((rank << groups) + group << banks) + bank), row & 0xFFFFFFFF
 
 
@@ -88,22 +90,48 @@ def rank_and_group(d: Any, ch: int, node: int, b: int) -> tuple[int, int]:
     return group >> par(d, node, GROUP_BITS), group
 
 
+@rare
+def refresh(d: Any, ch: int, node: int, rank: int, t: int) -> None:
+    """A rank's refresh has become due before t. While the channel is busy it is postponed."""
+    r, trefi = (ch << 3) + rank << RANK, par(d, node, TREFI)
+    begun = d.rank[r + DUE] + (t - d.rank[r + DUE]) // trefi * trefi
+    d.rank[r + DUE] = begun + trefi
+    if d.chan[(ch << CHAN) + QUEUED] > 2 and d.rank[r + OWED] < 8:  # JESD79-4: up to eight may be postponed
+        d.rank[r + OWED] += 1
+    else:
+        # what is owed is paid one for one while busy, in the gaps while idle
+        d.rank[r + UNTIL] = begun + par(d, node, TRFC)
+        if d.chan[(ch << CHAN) + QUEUED] <= 2:
+            d.rank[r + OWED] = 0
+
+
 @kernel
 def after_refresh(d: Any, ch: int, node: int, rank: int, t: int) -> int:
-    """When the rank is free of refresh, from t on. One that falls due while the channel is busy is postponed."""
-    r = (ch << 3) + rank << 2
+    """When the rank is free of refresh, from t on."""
+    r = (ch << 3) + rank << RANK
     if t >= d.rank[r + DUE]:
-        trefi = par(d, node, TREFI)
-        begun = d.rank[r + DUE] + (t - d.rank[r + DUE]) // trefi * trefi
-        d.rank[r + DUE] = begun + trefi
-        if d.chan[(ch << CHAN) + QUEUED] > 2 and d.rank[r + OWED] < 8:  # JESD79-4: up to eight may be postponed
-            d.rank[r + OWED] += 1
-        else:
-            # what is owed is paid one for one while busy, in the gaps while idle
-            d.rank[r + UNTIL] = begun + par(d, node, TRFC)
-            if d.chan[(ch << CHAN) + QUEUED] <= 2:
-                d.rank[r + OWED] = 0
+        refresh(d, ch, node, rank, t)
     return max(t, d.rank[r + UNTIL])
+
+
+@kernel
+def is_refreshed(d: Any, ch: int, node: int, b: int, now: int) -> bool:
+    """Has a refresh closed the row of a ready request of bank b, and is it not open again? (Rows opened after a refresh
+    are ready later than that.)"""
+    rank, _ = rank_and_group(d, ch, node, b)
+    return now < d.rank[((ch << 3) + rank << RANK) + UNTIL] + par(d, node, TRCD)
+
+
+@kernel
+def activate(d: Any, ch: int, node: int, rank: int, t: int) -> int:
+    """A rank opens a row at t, or when tFAW has passed since the fourth last: when it does."""
+    r = (ch << 3) + rank << RANK
+    k = r + ACT + d.rank[r + ACTS]
+    if par(d, node, FAW) > 0:
+        t = max(t, d.rank[k] + par(d, node, FAW))
+    d.rank[k] = t
+    d.rank[r + ACTS] = d.rank[r + ACTS] + 1 & 3
+    return t
 
 
 @kernel
@@ -112,7 +140,7 @@ def open_row(d: Any, ch: int, node: int, rank: int, b: int, row: int, t: int) ->
     o = b << BANK
     opened = d.bank[o + ROW]
     if opened >= 0:
-        refreshed = d.bank[o + OPENED] < d.rank[((ch << 3) + rank << 2) + UNTIL]
+        refreshed = d.bank[o + OPENED] < d.rank[((ch << 3) + rank << RANK) + UNTIL]
         if refreshed or t - d.bank[o + FREE] > par(d, node, IDLE_CLOSE):
             opened = -1  # closed meanwhile, by a refresh or the idle timer
     if opened == row:
@@ -120,6 +148,7 @@ def open_row(d: Any, ch: int, node: int, rank: int, b: int, row: int, t: int) ->
         return t
     if opened >= 0:
         t = max(t, d.bank[o + OPENED] + par(d, node, TRAS)) + par(d, node, TRP)
+    t = activate(d, ch, node, rank, t)
     d.bank[o + ROW] = row
     d.bank[o + OPENED] = t
     d.bank[o + HITS] = 0
@@ -161,19 +190,13 @@ def arrive(d: Any, s: Any, a: int, node: int, line: int, now: int) -> int:
 
 
 @kernel
-def data_start(d: Any, s: Any, ch: int, node: int, a: int, now: int) -> int:
-    """When the bus could carry slot a's data, from now on. A batch of writes may have closed its row again."""
-    b = s.bank[a << SLOT_SHIFT]
-    o = b << BANK
+def data_start(d: Any, ch: int, node: int, b: int, now: int) -> int:
+    """When the bus could carry data of bank b, from now on."""
     rank, group = rank_and_group(d, ch, node, b)
     t = d.chan[(ch << CHAN) + BUS]
     if rank != d.chan[(ch << CHAN) + LAST_RANK]:
         t += par(d, node, SWITCH)
-    t = max(now, t, d.groups[(ch << 6) + group] + par(d, node, TCCD_L))
-    if d.bank[o + ROW] != s.row[a << SLOT_SHIFT]:
-        free = max(d.bank[o + FREE], d.bank[o + OPENED] + par(d, node, TRAS))
-        t = max(t, free + par(d, node, TRP) + par(d, node, TRCD))
-    return t
+    return max(now, t, d.groups[(ch << 6) + group] + par(d, node, TCCD_L))
 
 
 @kernel
@@ -181,8 +204,9 @@ def at_bus(d: Any, s: Any, a: int, now: int) -> tuple[int, int]:
     """Slot a's row is open: (when its data starts, or -1 if the bus is busy; when the channel's actor must act, -1)."""
     ch = s.source[a << SLOT_SHIFT]
     c = ch << CHAN
-    if d.chan[c + BUS] <= now and d.chan[c + READY] < 0:
-        return data_start(d, s, ch, d.chan[c + NODE], a, now), -1
+    node, b = d.chan[c + NODE], s.bank[a << SLOT_SHIFT]
+    if d.chan[c + BUS] <= now and d.chan[c + READY] < 0 and not is_refreshed(d, ch, node, b, now):
+        return data_start(d, ch, node, b, now), -1
     d.chan[c + READY] = push(s.next, d.chan[c + READY], a)
     if d.chan[c + ARMED]:
         return -1, -1
@@ -190,16 +214,37 @@ def at_bus(d: Any, s: Any, a: int, now: int) -> tuple[int, int]:
     return -1, max(d.chan[c + BUS], now)
 
 
+@rare
+def choose_awake(d: Any, s: Any, ch: int, now: int) -> tuple[int, int]:
+    """As `choose`, of the ranks that no refresh keeps: (-1, -1) if nobody is left."""
+    c = ch << CHAN
+    node, tail = d.chan[c + NODE], d.chan[c + READY]
+    before, best, x, start = tail, -1, tail, -1
+    while True:
+        y = s.next[x]
+        if not is_refreshed(d, ch, node, s.bank[y << SLOT_SHIFT], now):
+            t = data_start(d, ch, node, s.bank[y << SLOT_SHIFT], now)
+            if start < 0 or t < start:
+                start, before, best = t, x, y
+        x = y
+        if x == tail:
+            break
+    if best >= 0:
+        d.chan[c + READY] = take(s.next, tail, before)
+    return best, start
+
+
 @kernel
 def choose(d: Any, s: Any, ch: int, now: int) -> tuple[int, int]:
-    """The bus is free: (which of the ready requests it takes, when that one's data starts)."""
+    """The bus is free: (which of the ready requests it takes, when that one's data starts), (-1, -1) if refreshes keep
+    them all."""
     c = ch << CHAN
     node, tail = d.chan[c + NODE], d.chan[c + READY]
     before, best, x = tail, tail, tail
     start = -1
     while True:
         y = s.next[x]
-        t = data_start(d, s, ch, node, y, now)
+        t = data_start(d, ch, node, s.bank[y << SLOT_SHIFT], now)
         if start < 0 or t < start:
             start, before, best = t, x, y
         if x == tail and now - s.at[y << SLOT_SHIFT] > par(d, node, STARVE):
@@ -207,6 +252,8 @@ def choose(d: Any, s: Any, ch: int, now: int) -> tuple[int, int]:
         x = y
         if x == tail:
             break
+    if is_refreshed(d, ch, node, s.bank[best << SLOT_SHIFT], now):
+        return choose_awake(d, s, ch, now)
     d.chan[c + READY] = take(s.next, tail, before)
     return best, start
 
@@ -240,16 +287,18 @@ def pass_data(d: Any, s: Any, control: Any, links: Any, a: int, now: int, start:
     node = d.chan[c + NODE]
     rank, group = rank_and_group(d, ch, node, b)
     burst = par(d, node, BURST)
-    charge(s, a, C_MEM_WAIT, start - s.at[a << SLOT_SHIFT])
+    ready, until = s.at[a << SLOT_SHIFT], d.rank[((ch << 3) + rank << RANK) + UNTIL]
+    if ready < until <= start:  # a refresh came between, and its row had to be opened again
+        kept = until + par(d, node, TRCD) - max(ready, until - par(d, node, TRFC))
+        charge(s, a, C_REFRESH, kept)
+        ready += kept
+        d.bank[(b << BANK) + OPENED] = until
+    charge(s, a, C_MEM_WAIT, start - ready)
     charge(s, a, C_MEM, par(d, node, TCL) + burst)
     d.chan[c + BUS] = start + burst
     d.chan[c + LAST_RANK] = rank
     d.groups[(ch << 6) + group] = start
     d.chan[c + QUEUED] -= 1
-    if d.bank[(b << BANK) + ROW] != s.row[a << SLOT_SHIFT]:
-        d.bank[(b << BANK) + ROW] = s.row[a << SLOT_SHIFT]
-        d.bank[(b << BANK) + OPENED] = start - par(d, node, TRCD)
-        d.bank[(b << BANK) + HITS] = 0
     d.bank[(b << BANK) + FREE] = start + burst
     d.bank[(b << BANK) + BUSY] = -1
     d.busy[2 * ch] += burst
@@ -277,63 +326,6 @@ def turn(d: Any, s: Any, ch: int, b: int, now: int) -> tuple[int, int]:
     node = d.chan[(ch << CHAN) + NODE]
     a = next_of_bank(d, s, node, b)
     return a, prepare(d, s, ch, node, b, a, s.row[a << SLOT_SHIFT], now)
-
-
-# ---- posted writes -------------------------------------------------------------------------------------------------
-
-
-@kernel
-def write_start(d: Any, ch: int, node: int, line: int, began: int, bus: int) -> int:
-    """When a write's data could start, from `bus` on, rows being opened since the batch began. A read that holds the
-    bank has to open its row again after it."""
-    _, b, row = place(d, node, line)
-    o = b << BANK
-    t = max(began, d.bank[o + FREE])
-    if d.bank[o + ROW] != row:
-        t = max(t, d.bank[o + OPENED] + par(d, node, TRAS)) + par(d, node, TRP) + par(d, node, TRCD)
-    return max(t, bus)
-
-
-@kernel
-def write_one(d: Any, ch: int, node: int, line: int, start: int) -> int:
-    """A write's data passes the bus from `start` on: when it has."""
-    _, b, row = place(d, node, line)
-    o = b << BANK
-    if d.bank[o + ROW] != row:
-        d.bank[o + ROW] = row
-        d.bank[o + OPENED] = start - par(d, node, TRCD)
-        d.bank[o + HITS] = 0
-    end = start + par(d, node, BURST)
-    d.bank[o + FREE] = end + par(d, node, TURN)
-    d.busy[2 * ch + 1] += par(d, node, BURST)
-    return end
-
-
-@rare
-def write(d: Any, control: Any, series: Any, resources: int, edges: int, node: int, line: int, now: int) -> None:
-    """A dirty line reaches its node. Writes gather a channel; a full batch is drained at once, banks that are ready
-    first: the bus turns round once a batch and not once a write."""
-    ch, _, _ = place(d, node, line)
-    c = ch << CHAN
-    n = d.chan[c + WRITES] + 1
-    d.writes[(ch << 6) + n - 1] = line
-    if n >= par(d, node, HIGH):
-        began = max(now, d.chan[c + BUS]) + par(d, node, TURN)
-        bus = began
-        while n > par(d, node, LOW):
-            best, when = 0, -1
-            for i in range(n):
-                t = write_start(d, ch, node, d.writes[(ch << 6) + i], began, bus)
-                if when < 0 or t < when:
-                    best, when = i, t
-                if t == bus:
-                    break
-            bus = write_one(d, ch, node, d.writes[(ch << 6) + best], when)
-            n -= 1
-            d.writes[(ch << 6) + best] = d.writes[(ch << 6) + n]
-        d.chan[c + BUS] = bus + par(d, node, TURN)
-        note_busy(control, series, resources, edges + ch, began, bus - began)
-    d.chan[c + WRITES] = n
 
 
 # ---- the alternative: a measured curve ---------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from numasim.engine import dram
+from numasim.engine import dram, writes
 from numasim.engine.cache import (
     DIRTY,
     EXCLUSIVE,
@@ -23,8 +23,14 @@ INCLUSIONS = {"victim": VICTIM, "inclusive": INCLUSIVE, "non-inclusive": NON_INC
 
 
 @rare
-def write_back(d: Any, links: Any, control: Any, node_shift: int, vertex: int, group: int, line: int, now: int) -> None:
-    """A dirty line leaves a domain's caches for its node: posted, but it takes its share of links and channel."""
+def write_back(
+    d: Any, links: Any, control: Any, woken: Any, when: Any, channels: int, node_shift: int, vertex: int, group: int,
+    line: int, now: int,
+) -> None:  # fmt: skip
+    """A dirty line leaves a domain's caches for its node: posted, but it takes its share of links and channel.
+
+    channels: actor of the first channel, in case one must be woken.
+    """
     node = line >> node_shift
     t = now
     while vertex != d.vertex[node]:
@@ -35,7 +41,11 @@ def write_back(d: Any, links: Any, control: Any, node_shift: int, vertex: int, g
     if control[K_COUNTING]:
         d.traffic[(group * d.nodes + node) * 2 + 1] += 1
     if d.kind[node] == dram.DDR:
-        dram.write(d, control, links.series, links.resources, links.edges, node, line, t)
+        ch = writes.write(d, node, line, t)
+        if ch >= 0:
+            woken[0] += 1
+            woken[woken[0]] = channels + ch
+            when[woken[0]] = max(t, d.chan[(ch << dram.CHAN) + dram.BUS])
     else:
         c = d.first[node] << dram.CHAN
         d.chan[c + dram.BUS] = max(now, d.chan[c + dram.BUS]) + dram.par(d, node, dram.BURST)
@@ -70,7 +80,9 @@ def put_l3(m: Any, core: int, group: int, line: int, dirty: int, now: int) -> No
             flags |= forget_below(m.l1, m.l2, m.core.domain, m.cores, unit, victim)
         if flags & DIRTY:
             vertex = m.core.vertex[core]
-            write_back(m.dram, m.links, m.control, m.pages.node_shift, vertex, group, victim, now)
+            write_back(
+                m.dram, m.links, m.control, m.woken, m.when, m.channels, m.pages.node_shift, vertex, group, victim, now
+            )
 
 
 @kernel

@@ -9,7 +9,7 @@ end, so it adds up exactly. Retirements are worked out when the window has moved
 from typing import Any
 
 from numasim.engine.jit import kernel, rare
-from numasim.engine.packed import KIND, KIND_MASK, OP_END_BIT
+from numasim.engine.packed import ADDRESS, KIND, KIND_MASK, OP_END_BIT
 from numasim.engine.stacks import bucket
 from numasim.engine.state import (
     ARRIVALS,
@@ -26,7 +26,7 @@ from numasim.engine.state import (
     RING,
     WIN_SHIFT,
 )
-from numasim.traces.records import ATOMIC, LOAD, LOCK
+from numasim.traces.records import ATOMIC, LOAD, LOCK, MARK, OP_BEGIN
 
 # the order in which an access meets its causes, for the part of it that is left when it becomes the oldest:
 # 5 fill_wait, 14 os, 3 split, 4 tlb_walk, 0 l1, 1 l2, 2 l3, 12 coherence, 7 link_wait, 8 link, 9 memory_wait,
@@ -144,6 +144,9 @@ def retire(f: Any, w: Any, ops: Any, out: Any, control: Any, t: int, x: int, end
                 begin_at_arrival(ops, t, f.op[t])
             end_operation(out, ops, t, f.group[t], idle if open_loop else f.begun[t], now)
         f.op[t] += 1
+        f.begun[t] = now
+        begin_now(ops, t)
+    if kind == MARK and w.word0[i] & ADDRESS == OP_BEGIN:  # what came before, thinking say, is no part of it
         f.begun[t] = now
         begin_now(ops, t)
 

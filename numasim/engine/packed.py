@@ -32,27 +32,47 @@ def pack(
     issue slot, the cycle, and the L1 latency, all in picoseconds: what decides whether a link is plain.
     """
     n = len(r.address)
-
-    def column(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        return np.asarray(values, np.int64)
-
-    address, kind = column(r.address), column(r.kind)
-    is_access = IS_ACCESS[kind]
-    split = is_access & ((address & 63) + column(r.size) > 64)
-    address = np.where(kind == BRANCH, address & ADDRESS, address)
-    word0 = np.empty(n, np.int64)
-    word0[:] = address | column(klass) << CLASS | kind << KIND | split.astype(np.int64) << SPLIT
-    word0 |= column(r.taken) << TAKEN | column(op_end) << OP_END_BIT
-    deps = column(r.dep0) | column(r.dep1) << 8 | column(r.dep2) << 16
-    insns = column(r.insns)
-    word1 = np.empty(n, np.int64)
-    word1[:] = insns | deps << DEPS | column(r.lag0) << LAGS | column(r.lag1) << LAGS + 7 | column(r.lag2) << LAGS + 14
-    word1 |= column(r.fwd) << FWD
+    address, kind, op_end = (np.asarray(c, np.int64) for c in (r.address, r.kind, op_end))
+    access = IS_ACCESS[kind]
+    split = access & ((address & 63) > 64 - np.asarray(r.size, np.int64)) if access.any() else np.False_
+    if not split.any():
+        split = np.False_
+    if (kind == BRANCH).any():
+        address = np.where(kind == BRANCH, address & ADDRESS, address)
+    word0 = _joined(
+        n, (address, 0), (klass, CLASS), (kind, KIND), (split, SPLIT), (r.taken, TAKEN), (op_end, OP_END_BIT)
+    )
+    word1 = _joined(
+        n, (r.insns, 0), (r.dep0, DEPS), (r.dep1, DEPS + 8), (r.dep2, DEPS + 16), (r.lag0, LAGS), (r.lag1, LAGS + 7),
+        (r.lag2, LAGS + 14), (r.fwd, FWD),
+    )  # fmt: skip
     slot, cycle, l1 = plain_ps
-    plain = (deps == 1) & (kind == LOAD) & (column(r.fwd) == 0) & ~split & (column(op_end) == 0)
-    plain = plain & (insns * slot <= l1 + column(r.lag0) * cycle)
-    word1 |= chains(np.broadcast_to(plain, n)).astype(np.int64) << CHAIN
+    plain = (np.equal(r.dep0, 1) & np.equal(r.dep1, 0) & np.equal(r.dep2, 0) & np.equal(r.fwd, 0)) & (kind == LOAD)
+    plain = plain & ~split & (op_end == 0)
+    plain = plain & (np.asarray(r.insns, np.int64) * slot <= l1 + np.asarray(r.lag0, np.int64) * cycle)
+    if plain.ndim == 0:
+        word1[: max(n - WINDOW, 0) if plain else 0] |= 1 << CHAIN
+    else:
+        word1 |= chains(plain).astype(np.int64) << CHAIN
     return word0, word1
+
+
+def _joined(n: int, *columns: tuple[npt.ArrayLike, int]) -> npt.NDArray[np.int64]:
+    """n words of columns, each shifted to its place; most are the same for all records, and take no time then."""
+    same, word = 0, np.zeros(0, np.int64)
+    for values, shift in columns:
+        column = np.asarray(values, np.int64)
+        if column.ndim == 0:
+            same |= int(column) << shift
+        elif len(word) == 0:
+            word = column << shift
+        else:
+            word |= column << shift
+    if len(word) == 0:
+        return np.full(n, same, np.int64)
+    if same:
+        word |= same
+    return word
 
 
 def chains(plain: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from typing import Any
 from numasim.engine import directory, dram, links
 from numasim.engine.cache import sliced_set_of, touch
 from numasim.engine.dram import charge
-from numasim.engine.jit import kernel
+from numasim.engine.jit import kernel, rare
 from numasim.engine.slots import (
     AT_BUS,
     AT_CORE,
@@ -14,7 +14,6 @@ from numasim.engine.slots import (
     AT_L3,
     AT_LINK,
     AT_MEMORY,
-    wake_at,
     writes,
 )
 from numasim.engine.stacks import count
@@ -74,7 +73,7 @@ def look_up_l3(m: Any, a: int, now: int) -> int:
     return to_memory(m, a, now)
 
 
-@kernel
+@rare
 def at_directory(m: Any, a: int, now: int) -> int:
     """A line of a shared page: who gives it? When the slot acts next, -1 if the line is on its way to another core."""
     s, i, p = m.slot, a << SLOT_SHIFT, m.p
@@ -147,45 +146,6 @@ def head_home(m: Any, a: int, now: int) -> int:
     s.stage[i] = AT_LINK
     s.then[i] = AT_CORE
     return now
-
-
-@kernel
-def take_bus(m: Any, a: int, now: int, start: int) -> int:
-    """Slot a takes its channel's bus; its bank, and one from outside, go on. When slot a acts next."""
-    s, d = m.slot, m.dram
-    b = s.bank[a << SLOT_SHIFT]
-    data, ch = dram.pass_data(d, s, m.control, m.links, a, now, start)
-    if d.chan[(ch << dram.CHAN) + dram.OVERFLOW] >= 0:
-        x, ready = dram.from_overflow(d, s, ch, b, now)
-        if x >= 0:
-            s.stage[x << SLOT_SHIFT] = AT_BUS
-            wake_at(m, x, ready)
-    if d.bank[(b << dram.BANK) + dram.BUSY] < 0 and d.bank[(b << dram.BANK) + dram.TAIL] >= 0:
-        x, ready = dram.turn(d, s, ch, b, now)
-        s.stage[x << SLOT_SHIFT] = AT_BUS
-        wake_at(m, x, ready)
-    return head_home(m, a, data)
-
-
-@kernel
-def choose(m: Any, ch: int, now: int) -> tuple[int, int, int]:
-    """A channel's bus may be free, and requests wait for it: (slot that takes it or -1, its start; when the channel
-    looks again if nobody took it)."""
-    d, c = m.dram, ch << dram.CHAN
-    if d.chan[c + dram.BUS] > now:  # a batch of writes came between
-        return -1, -1, d.chan[c + dram.BUS]
-    a, start = dram.choose(d, m.slot, ch, now)
-    return a, start, -1
-
-
-@kernel
-def look_again(m: Any, ch: int) -> int:
-    """A request of those waiting took the bus: when the channel acts next, -1 if none is left."""
-    d, c = m.dram, ch << dram.CHAN
-    if d.chan[c + dram.READY] < 0:
-        d.chan[c + dram.ARMED] = 0
-        return -1
-    return d.chan[c + dram.BUS]
 
 
 @kernel

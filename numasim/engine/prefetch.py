@@ -46,7 +46,7 @@ def run_ahead(m: Any, t: int, core: int, o: int, va: int, line: int, klass: int,
         nextl += 1
 
 
-@kernel
+@rare
 def train_streams(m: Any, t: int, core: int, va: int, line: int, klass: int, now: int) -> None:
     """The L2 sees a demand access for a line."""
     streams = m.core.streams
@@ -107,7 +107,7 @@ def fetch_l1(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
         count(m.out, klass, E_PREFETCH)
 
 
-@kernel
+@rare
 def train_strides(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
     """The L1 sees a load of an instruction."""
     ahead = next_stride(m.core.strides, core, klass, va)

@@ -20,16 +20,14 @@ from simpy.events import Event
 from numasim.engine import directory, dram
 from numasim.engine.acts import settle, wait_for_link
 from numasim.engine.arrival import arrive, complete, locked
+from numasim.engine.channel import choose, look_again, take_bus
 from numasim.engine.core import dispatch
 from numasim.engine.dram import charge
 from numasim.engine.path import (
     at_directory,
-    choose,
     head_home,
-    look_again,
     look_up_l3,
     over_link,
-    take_bus,
 )
 from numasim.engine.slots import AT_BUS, AT_CORE, AT_DIRECTORY, AT_L3, AT_LINK, AT_MEMORY, AT_OWN
 from numasim.engine.state import C_L3, K_RUNNING, K_STARVED, SLOT_BITS, SLOT_SHIFT, Machine
@@ -188,6 +186,7 @@ class Reference:
         while when >= 0:
             yield self.clock.at(when, actor)
             a, start, when = choose(m, ch, self.clock.ps)
+            self.wake(actor)
             if a >= 0:
                 back = take_bus(m, a, self.clock.ps, start)
                 when = look_again(m, ch)

@@ -109,14 +109,17 @@ class Run:
 
     def compiled(self, progress: Progress | None = None) -> bool:
         """Run to the end with the compiled scheduler. False if Ctrl-C ended it early."""
-        from numasim.engine.compiled import NEVER, agenda, run, warm_up
+        from numasim.engine.compiled import NEVER, agenda, runner, warm_up
 
         m, tree = self.m, agenda(self.m)
         warm_up(m)
+        run = runner(m, tree)
         try:
             while tree[1] != NEVER and m.control[st.K_RUNNING] > 0:
-                run(m, tree, SLICE)
+                run(SLICE)
                 self._check(m)
+                if (tree > NEVER).any():
+                    raise UserError("more than 281 s of simulated time", "workload", "a shorter run or faster arrivals")
                 if m.control[st.K_STARVED]:
                     self.feed_starved(m)
                 if progress:

@@ -105,6 +105,8 @@ class Core(NamedTuple):
     queue: Array  # records waiting for a fill buffer (list of window entries)
     ready: Array  # records ready to execute (list of window entries)
     streams: Array  # [core, 16 streams, 4]: page, last line, run, asked up to
+    coming: Array  # [core, 8, 2] lines lately found in L2, when they are in L1
+    comes: Array  # [core, 2] which of these is next; when the last of them is there
     strides: Array  # [core, 64 sites, 4]: site, last address, stride, confidence
     predictor: Array  # [core, 3 tables] two-bit counters
     history: Array
@@ -223,9 +225,10 @@ class Dram(NamedTuple):
     par: Array  # [node, 32] parameters, see dram.py
     bank: Array  # [bank] << 3
     chan: Array  # [channel] << 4
-    writes: Array  # [channel, 64] posted writes
+    writes: Array  # [channel, 128] posted writes: bank | row << 16, oldest first
+    batch: Array  # [channel, 64] banks of the writes that passed the bus last
     groups: Array  # [channel, 64] last column command of a rank's bank group
-    rank: Array  # [channel, 8] << 2: due, refreshed until, owed
+    rank: Array  # [channel, 8] << 3, see dram.py
     nodes: int
     all_channels: int
     all_traffic: int  # words of traffic
@@ -250,7 +253,7 @@ class Pages(NamedTuple):
     node_shift: int
     blocks: int
     block: Array
-    frame: Array
+    frame: Tags  # (half as large as Array: what misses is looked up ahead, and mostly fits the host's L2)
     pt: Array
     pd: Array
     pdpt: Array

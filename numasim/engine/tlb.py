@@ -7,7 +7,7 @@ level 1, a 2 MiB page's at 2, a 1 GiB page's at 3: page class + 1.
 from typing import Any
 
 from numasim.engine.cache import hint, known, learn, learn_once, set_of
-from numasim.engine.jit import kernel, rare
+from numasim.engine.jit import kernel, prefetch, rare
 
 
 @kernel
@@ -17,6 +17,13 @@ def physical(pages: Any, va: int) -> int:
     if block & 3:
         return (block >> 16) << 15 | va >> 6 & 0x7FFF
     return pages.frame[va >> 12] << 6 | va >> 6 & 63
+
+
+@kernel
+def hint_frame(pages: Any, va: int) -> None:
+    """Tell the host that the address will be translated."""
+    if va >> 21 < pages.blocks and pages.block[va >> 21] & 3 == 0:
+        prefetch(pages.frame, va >> 12)
 
 
 @kernel

@@ -24,7 +24,7 @@ def check_tables(raw: Mapping[str, object], place: Place) -> None:
         needed, other = (CURVE_KEYS, DDR_KEYS) if kind == "curve" else (DDR_KEYS, CURVE_KEYS)
         fields = fields_of(memory_kind())
         for key in needed:
-            if key not in table and key != "starvation_ns":
+            if key not in table and key not in ("starvation_ns", "tfaw_ns"):
                 missing(key, fields[key].type, f"memory.{name}", place)
         for key in other:
             if key in table:

@@ -179,6 +179,7 @@ class Memory(Table, frozen=True, kw_only=True):
     write_high: Annotated[int, Meta(ge=1, le=1024)] = 0
     write_low: Annotated[int, Meta(ge=0, le=1023)] = 0
     starvation_ns: Ns = 400.0
+    tfaw_ns: Ns = 0.0
     curve: tuple[tuple[float, float], ...] = ()
     peak_gbps: Gbps = 0.0
 

@@ -10,6 +10,7 @@ from numasim.memory.allocators import allocate
 Ints = npt.NDArray[np.int64]
 
 ORDERS = ("sequential", "shuffled", "churned")
+EMERGENCY_POOL_BYTES = 72_704  # what libstdc++ sets aside for exceptions before main() (eh_alloc.cc): it lies first
 _RUNTIMES = {"go": "size_class", "go-classic": "size_class", "go-swiss": "size_class"}
 
 
@@ -23,8 +24,11 @@ class Objects(NamedTuple):
 def objects(allocator: str, layout: str, size: int, count: int, seed: int, noscan: bool = False) -> Objects:
     """`count` objects of `size` bytes. allocator "auto": the layout's own. noscan: without pointers (Go)."""
     kind = _RUNTIMES.get(layout, "malloc") if allocator == "auto" else allocator
-    offsets, total = allocate(kind, size, seed, count=count, noscan=noscan)
-    return Objects(offsets, int(total))
+    if kind != "malloc":
+        offsets, total = allocate(kind, size, seed, count=count, noscan=noscan)
+        return Objects(offsets, int(total))
+    offsets, total = allocate(kind, np.concatenate([[EMERGENCY_POOL_BYTES], np.full(count, size)]), seed)
+    return Objects(offsets[1:], int(total))
 
 
 def linked(order: str, count: int, churn: float, rng: np.random.Generator) -> Ints:

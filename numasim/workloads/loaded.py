@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from numasim.workloads.base import Context, Program, ThreadProgram, Workload, workload
 from numasim.workloads.chase import Cycle, chaser
@@ -32,6 +33,10 @@ class Loaded(Workload):
         traffic(), "1:0", "reads:writes of the generators' memory traffic (a stored line is read first)"
     )
 
+    def least_bytes(self, machine: Any, threads: int) -> int:
+        """The buffers."""
+        return self.size + self.buffer * (threads - 1)
+
     def build(self, ctx: Context) -> Program:
         """Regions: `chase`, and a `stream` for each generator."""
         cycle = Cycle(self.size, "random", LINE, self.within, ctx.random(0))
@@ -40,6 +45,7 @@ class Loaded(Workload):
             raise self.error("streams", f"{self.streams} streams in {self.buffer} bytes", "at least a line for each")
         threads = [chaser(cycle, ctx.region("chase", self.size, 0), 0, "chaser")]
         for place in range(1, len(ctx.threads)):
-            lap = streams.lap(ctx.region("stream", self.buffer, place))
+            phase = int(ctx.random(1, place).integers(self.delay + 1))  # else all would pause, and ask, in step
+            lap = streams.lap(ctx.region("stream", self.buffer, place), phase)
             threads.append(ThreadProgram(lap, streams.count, True, "generators", endless=True))
         return Program(threads, ["chase: p = *p", "generator: load", "generator: store"])

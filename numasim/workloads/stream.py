@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,10 @@ class Stream(Workload):
         traffic(), "1:0", "reads:writes of the memory traffic (a stored line is read first), instead of writes"
     )
     shared: bool = key(yes_no(), "no", "all threads go through one buffer")
+
+    def least_bytes(self, machine: Any, threads: int) -> int:
+        """The buffers."""
+        return self.size * (1 if self.shared else threads)
 
     def build(self, ctx: Context) -> Program:
         """One region, `stream`, for each thread or for all."""
@@ -79,8 +84,8 @@ class Streams:
         number = np.arange(first, stop)
         return number % self.streams * self.part + number // self.streams * self.access
 
-    def lap(self, base: int) -> Callable[[int], Iterator[Records]]:
-        """The laps, all the same, of a thread whose buffer is at `base`."""
+    def lap(self, base: int, phase: int = 0) -> Callable[[int], Iterator[Records]]:
+        """The laps, all the same, of a thread whose buffer is at `base`; only its first pause is of `phase` cycles."""
 
         def records(number: int) -> Iterator[Records]:
             for first in range(0, self.count, self.per):
@@ -88,6 +93,8 @@ class Streams:
                 address = base + self.offsets(first, stop)
                 if self.delay:
                     address = np.stack([address, np.full_like(address, self.delay)], 1).reshape(-1)
+                    if number == 0 and first == 0:
+                        address[1] = phase
                     n = len(address)
                     yield Records(address, self.kind[:n], self.access, self.insns[:n], self.site[:n])
                 elif self.mixed:

@@ -47,7 +47,7 @@ def mixed(
         fwd = np.where((kinds == LOAD) & (fwd < 20) & (rng.random(records) < 0.2) & (not chains), fwd, 0)
         address = np.where(kinds == WAIT, rng.integers(0, 40, records), address)
         r = Records(
-            address, kinds, 8, rng.integers(1, 30, records), rng.integers(0, 3, records), *reach,
+            address, kinds, 8, rng.integers(1, 30, records), rng.integers(0, 3, records), reach[0], reach[1], reach[2],
             rng.integers(0, 12, records), rng.integers(0, 4, records), 2, fwd, rng.integers(0, 2, records),
         )  # fmt: skip
         if operations:

@@ -7,11 +7,13 @@ import heapq
 import itertools
 from collections import Counter
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from numasim.engine import dram
+from numasim.engine import channel, dram
 from numasim.engine import state as st
-from numasim.engine.build import dram as build_dram
+from numasim.engine import writes as posted
+from numasim.engine.build_memory import dram as build_dram
 from numasim.machine import Machine
 from theory.small_runs import teaching
 
@@ -39,14 +41,13 @@ class Channels:
     def __init__(self, machine: Machine, node: int = 0) -> None:
         built = build_dram(machine, 1)
         self.d: Any = st.mapped(built, lambda a: a.tolist())
-        self.s: Any = st.Slot(*([0] * (SLOTS << st.SLOT_SHIFT) for _ in st.Slot._fields))
+        words: Any = ([0] * (SLOTS << st.SLOT_SHIFT) for _ in st.Slot._fields)
+        self.s: Any = st.Slot(*words)
         self.node = node
-        self.links = _Series(2 * built.all_channels)
-        self.control = [0] * 8
-        self.agenda: list[tuple[int, int, str, int]] = []
+        self.m = _Around(self.d, self.s)
+        self.agenda: list[tuple[int, int, int, str, int]] = []
         self.serial = itertools.count()
         self.free = list(range(SLOTS))
-        self.served: dict[int, Served] = {}
         self.order: list[int] = []  # lines in the order in which they took the bus
         self.most = 0  # places of the first channel's queue that were taken at once
 
@@ -67,16 +68,26 @@ class Channels:
             self._at(round(when * 1000), "write", line)
         done: dict[int, Served] = {}
         while self.agenda:
-            now, _, what, a = heapq.heappop(self.agenda)
+            now, _, _, what, a = heapq.heappop(self.agenda)
             self.most = max(self.most, self.d.chan[dram.QUEUED])
             for slot, served in getattr(self, f"_{what}")(now, a):
                 done[names[slot]] = served
                 self.order.append(served.line)
                 self.free.append(slot)
+            self._wake()
         return [done[k] for k in range(len(names))]
 
     def _at(self, now: int, what: str, a: int) -> None:
-        heapq.heappush(self.agenda, (now, next(self.serial), what, a))
+        """Of simultaneous events, a channel's come last (state.py)."""
+        heapq.heappush(self.agenda, (now, what == "channel", next(self.serial), what, a))
+
+    def _wake(self) -> None:
+        """Whoever was told to act gets an event."""
+        m = self.m
+        for k in range(1, m.woken[0] + 1):
+            actor = m.woken[k]
+            self._at(m.when[k], *(("channel", actor - SLOTS) if actor >= SLOTS else ("ready", actor)))
+        m.woken[0] = 0
 
     def _arrive(self, now: int, a: int) -> list[tuple[int, Served]]:
         i = a << st.SLOT_SHIFT
@@ -89,8 +100,9 @@ class Channels:
         return []
 
     def _write(self, now: int, line: int) -> list[tuple[int, Served]]:
-        links = self.links
-        dram.write(self.d, self.control, links.series, links.resources, links.edges, self.node, line, now)
+        ch = posted.write(self.d, self.node, line, now)
+        if ch >= 0:
+            self._at(max(now, self.d.chan[(ch << dram.CHAN) + dram.BUS]), "channel", ch)
         return []
 
     def _ready(self, now: int, a: int) -> list[tuple[int, Served]]:
@@ -100,40 +112,32 @@ class Channels:
         return [self._take(now, a, start)] if start >= 0 else []
 
     def _channel(self, now: int, ch: int) -> list[tuple[int, Served]]:
-        c = ch << dram.CHAN
-        if self.d.chan[c + dram.BUS] > now:
-            self._at(self.d.chan[c + dram.BUS], "channel", ch)
-            return []
-        a, start = dram.choose(self.d, self.s, ch, now)
-        taken = self._take(now, a, start)
-        if self.d.chan[c + dram.READY] < 0:
-            self.d.chan[c + dram.ARMED] = 0
-        else:
-            self._at(self.d.chan[c + dram.BUS], "channel", ch)
-        return [taken]
+        a, start, again = channel.choose(self.m, ch, now)
+        taken = [self._take(now, a, start)] if a >= 0 else []
+        if a >= 0:
+            again = channel.look_again(self.m, ch)
+        if again >= 0:
+            self._at(again, "channel", ch)
+        return taken
 
     def _take(self, now: int, a: int, start: int) -> tuple[int, Served]:
-        """The bus is slot a's; its bank, and a request from outside the queue, go on."""
-        d, s, i = self.d, self.s, a << st.SLOT_SHIFT
-        b = s.bank[i]
-        end, ch = dram.pass_data(d, s, self.control, self.links, a, now, start)
-        if d.chan[(ch << dram.CHAN) + dram.OVERFLOW] >= 0:
-            x, ready = dram.from_overflow(d, s, ch, b, now)
-            if x >= 0:
-                self._at(ready, "ready", x)
-        if d.bank[(b << dram.BANK) + dram.BUSY] < 0 and d.bank[(b << dram.BANK) + dram.TAIL] >= 0:
-            x, ready = dram.turn(d, s, ch, b, now)
-            self._at(ready, "ready", x)
+        """The bus is slot a's."""
+        s, i = self.s, a << st.SLOT_SHIFT
+        end = channel.take_bus(self.m, a, now, start)
         stack = {cause: s.stack[i + k] / 1000 for k, cause in enumerate(st.CAUSES) if s.stack[i + k]}
         ns = [x / 1000 for x in (s.t0[i], s.at[i], start, end)]
         return a, Served(s.line[i], ns[0], ns[1], ns[2], ns[3], stack)
 
 
-class _Series:
-    """What of the links' state a channel needs to note that it is busy: nothing, as counting is off."""
+class _Around:
+    """What of a machine its channels need: no links, no mesh, and counting is off."""
 
-    def __init__(self, resources: int) -> None:
-        self.series, self.resources, self.edges = [0] * (resources * st.SERIES), resources, 0
+    def __init__(self, d: Any, s: Any) -> None:
+        self.dram, self.slot, self.channels = d, s, SLOTS
+        self.control, self.woken, self.when = [0] * 8, [0] * 256, [0] * 256
+        self.core, self.p = SimpleNamespace(vertex=[0] * SLOTS), SimpleNamespace(mesh=0)
+        resources = 2 * d.all_channels
+        self.links = SimpleNamespace(series=[0] * (resources * st.SERIES), resources=resources, edges=0)
 
 
 def one_channel(**changes: object) -> Channels:

@@ -83,7 +83,8 @@ def program(
     def lap(number: int) -> Iterator[Records]:
         r = made[min(number, len(made) - 1)]
         for first in range(0, len(r.address), chunk):
-            yield Records(*(c if np.ndim(c) == 0 else c[first : first + chunk] for c in r))
+            columns: list[Any] = list(r)
+            yield Records(*(c if np.ndim(c) == 0 else c[first : first + chunk] for c in columns))
 
     return ThreadProgram(lap, len(made[-1].address), False, endless=endless, operations=operations, barriers=barriers)
 

@@ -1,6 +1,7 @@
 """Do the caches of a whole run hit as often as theory says? Chains of loads, one core, page walks out of the way."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_walks_larger_than_a_hashed_l3(policy: str) -> None:
     of the set's slice; so a set holds its binomial share of the walk's 24 stretches, and hits as its own walk does."""
     forms = {"lru": theory.cyclic_lru_hit_rate, "rrip": theory.cyclic_srrip_hit_rate}
     ways, slices, stretches = 4, 4, 24
-    shape = {"l3__ways": ways, "l3__slices": slices, "l3__size_bytes": slices * 1024 * ways * LINE}
+    shape: dict[str, Any] = {"l3__ways": ways, "l3__slices": slices, "l3__size_bytes": slices * 1024 * ways * LINE}
     lines, hits, looked = 1024 * stretches, 0, 0
     for seed in range(2):  # other frames, another hash
         done = chain(list(range(lines)) * 3, 2, seed=seed, l3__policy=policy, l3__inclusion="non-inclusive", **shape)

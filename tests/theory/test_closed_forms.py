@@ -30,19 +30,19 @@ def poisson(rate: float, count: int, seed: int) -> list[float]:
     return list(itertools.accumulate(rng.expovariate(rate) for _ in range(count)))
 
 
-def test_stack_distances_by_hand():
+def test_stack_distances_by_hand() -> None:
     assert theory.stack_distances(HAND) == [-1, -1, -1, 1, 2, 0, -1, 2]
     assert [theory.lru_hits(HAND, lines) for lines in (1, 2, 3)] == [1, 2, 4]
 
 
 @pytest.mark.parametrize("ways", [1, 2, 7, 12])
-def test_lru_set_hits_where_the_stack_distance_says(ways):
+def test_lru_set_hits_where_the_stack_distance_says(ways: int) -> None:
     trace = random.Random(4).choices(range(20), k=2000)
     one = Lru(ways)
     assert sum(one.use(line) for line in trace) == theory.lru_hits(trace, ways)
 
 
-def test_lru_over_random_sets():
+def test_lru_over_random_sets() -> None:
     """A line, then d others, then it again, each time hashed anew: how often is it still there?"""
     rng, sets, ways, trials = random.Random(5), 16, 4, 20_000
     for distance in (0, 3, 30, 60, 100):
@@ -55,7 +55,7 @@ def test_lru_over_random_sets():
 
 
 @pytest.mark.parametrize(("lines", "ways"), [(3, 2), (5, 4), (8, 4), (10, 8)])
-def test_random_replacement_exactly(lines, ways):
+def test_random_replacement_exactly(lines: int, ways: int) -> None:
     """The Markov chain against a long simulation: 4 standard errors of 40 batches."""
     one = Random(ways, seed=lines)
     one.hit_rate(round_and_round(lines, 1000 * lines))
@@ -65,7 +65,7 @@ def test_random_replacement_exactly(lines, ways):
     assert abs(mean - theory.cyclic_random_exact_hit_rate(lines, ways)) < 4 * error
 
 
-def test_random_replacement_by_hand():
+def test_random_replacement_by_hand() -> None:
     """One line too many. A miss throws out a line that is 1 to `ways` uses away, each with the same chance: the
     next miss comes after (ways + 1) / 2 accesses in the mean.
     """
@@ -77,7 +77,7 @@ def test_random_replacement_by_hand():
 
 
 @pytest.mark.parametrize(("lines", "ways"), [(13, 12), (18, 12), (24, 12), (48, 12), (24, 16), (320, 160)])
-def test_random_replacement_nearly(lines, ways):
+def test_random_replacement_nearly(lines: int, ways: int) -> None:
     """Nearly: eviction does depend on a line's age a little."""
     one = Random(ways)
     one.hit_rate(round_and_round(lines, 200 * lines))
@@ -87,21 +87,21 @@ def test_random_replacement_nearly(lines, ways):
 
 @pytest.mark.parametrize("policy", [Lru, Srrip])
 @pytest.mark.parametrize(("lines", "ways"), [(8, 8), (9, 8), (13, 12), (40, 12), (1, 1), (2, 1)])
-def test_cyclic_walk_of_lru_and_srrip(policy, lines, ways):
+def test_cyclic_walk_of_lru_and_srrip(policy: type[Lru] | type[Srrip], lines: int, ways: int) -> None:
     one: NaiveSet = policy(ways)
     one.hit_rate(round_and_round(lines, 10 * lines))
     form = theory.cyclic_lru_hit_rate if policy is Lru else theory.cyclic_srrip_hit_rate
     assert one.hit_rate(round_and_round(lines, 100 * lines)) == form(lines, ways)
 
 
-def test_srrip_keeps_what_hits_while_others_stream_by():
+def test_srrip_keeps_what_hits_while_others_stream_by() -> None:
     """Why it was made: lines used twice stay, lines used once go (their figure 1, a mixed pattern)."""
     srrip, lru = Srrip(4), Lru(4)
     pattern = [line for turn in range(200) for line in (1, 1, 2, 2, *(1000 + 3 * turn + k for k in range(3)))]
     assert srrip.hit_rate(pattern) > lru.hit_rate(pattern) + 0.2
 
 
-def test_tree_plru_by_hand():
+def test_tree_plru_by_hand() -> None:
     """Four ways filled in order, then way 0 used: the tree points right, there to the left: way 2."""
     one = TreePlru(4)
     assert [one.use(line) for line in (10, 11, 12, 13, 10)] == [False, False, False, False, True]
@@ -112,7 +112,7 @@ def test_tree_plru_by_hand():
 
 
 @pytest.mark.parametrize("ways", [2, 3, 4, 12, 16])
-def test_tree_plru_never_evicts_the_last_used(ways):
+def test_tree_plru_never_evicts_the_last_used(ways: int) -> None:
     one, rng = TreePlru(ways), random.Random(7)
     for _ in range(2000):
         line = rng.randrange(3 * ways)
@@ -125,7 +125,7 @@ def test_tree_plru_never_evicts_the_last_used(ways):
 HAND_LINES = [ord(letter) for letter in HAND]
 
 
-def test_walk_over_hashed_sets():
+def test_walk_over_hashed_sets() -> None:
     """2000 lines hashed over 128 sets of 12 ways, random replacement: 15.6 lines a set in the mean, none alike."""
     sets, ways, lines, rng = 128, 12, 2000, random.Random(11)
     rates = []
@@ -140,7 +140,7 @@ def test_walk_over_hashed_sets():
 
 
 @pytest.mark.parametrize("rho", [0.1, 0.5, 0.8])
-def test_waits_of_single_servers(rho):
+def test_waits_of_single_servers(rho: float) -> None:
     """Four standard errors, taken over 50 batches of 8000 customers."""
     service, customers, rng = 3.0, 400_000, random.Random(13)
     arrivals = poisson(rho / service, customers, seed=int(10 * rho))
@@ -157,7 +157,7 @@ def test_waits_of_single_servers(rho):
         assert abs(mean - expected) < 4 * error
 
 
-def test_distribution_of_the_constant_servers_wait():
+def test_distribution_of_the_constant_servers_wait() -> None:
     rate, service = 0.25, 3.0
     waits = fifo_waits(poisson(rate, 200_000, seed=17), [service] * 200_000)
     for wait in (0, 1, 3, 7.5, 20, 40):
@@ -173,7 +173,7 @@ def test_distribution_of_the_constant_servers_wait():
         theory.md1_wait_below(rate, service, 101)
 
 
-def test_waits_by_hand():
+def test_waits_by_hand() -> None:
     assert theory.md1_wait(0.5, 1) == 0.5
     assert theory.mm1_wait(0.5, 1) == 1
     assert theory.md1_wait(0, 1) == 0
@@ -182,7 +182,7 @@ def test_waits_by_hand():
             form(1, 1)
 
 
-def test_littles_law():
+def test_littles_law() -> None:
     arrivals = poisson(0.2, 3000, seed=19)
     stays = [
         (begin, begin + wait + 4) for begin, wait in zip(arrivals, fifo_waits(arrivals, [4.0] * 3000), strict=True)
@@ -192,7 +192,7 @@ def test_littles_law():
     assert theory.little_error([(5, 5)]) == 0
 
 
-def test_refresh():
+def test_refresh() -> None:
     """A rank refreshed for 350 ns every 7800 ns, accesses at random times."""
     rng = random.Random(23)
     delays = [max(0.0, 350 - rng.random() * 7800) for _ in range(200_000)]

@@ -8,7 +8,7 @@ import pytest
 
 from numasim.engine import links
 from numasim.engine import state as st
-from numasim.engine.build import links as build_links
+from numasim.engine.build_memory import links as build_links
 from numasim.engine.feed import Length
 from numasim.engine.reference import Reference
 from numasim.workloads.base import ThreadProgram
@@ -62,7 +62,8 @@ def test_poisson_arrivals_wait_as_md1(rho: float, lanes: int) -> None:
 
 def test_a_lane_serves_in_order_and_never_two_at_once() -> None:
     net = st.mapped(build_links(teaching(links__bridge__count=3).topology, 4), lambda a: a.tolist())
-    rng, now, ends = random.Random(2), 0, {}
+    rng, now = random.Random(2), 0
+    ends: dict[int, int] = {}
     for _ in range(5000):
         now += rng.randrange(4000)
         line, data = rng.randrange(1 << 20), rng.randrange(2)
@@ -74,8 +75,16 @@ def test_a_lane_serves_in_order_and_never_two_at_once() -> None:
     assert len(ends) == 3
 
 
-FAST_MEMORY = ([[0.0, 50.0], [4000.0, 50.0]], 4000.0)  # every read takes 50 ns, and hardly any waits for another
-WIDE = {"core__fill_buffers": 16, "core__rob_entries": 250, "tlb__l1_2m_entries": 32, "tlb__l1_2m_ways": 32}
+FAST_MEMORY: tuple[list[list[float]], float] = (
+    [[0.0, 50.0], [4000.0, 50.0]],
+    4000.0,
+)  # every read takes 50 ns, and hardly any waits for another
+WIDE: dict[str, Any] = {
+    "core__fill_buffers": 16,
+    "core__rob_entries": 250,
+    "tlb__l1_2m_entries": 32,
+    "tlb__l1_2m_ways": 32,
+}
 
 
 def readers(count: int, reads: int, operations: bool, seed: int = 3) -> list[ThreadProgram]:
@@ -100,7 +109,7 @@ def test_loads_that_arrive_at_random_wait_for_the_link_as_md1(rho: float) -> Non
 
     def arrivals(thread: int) -> Any:
         stream = np.random.default_rng([7, thread])
-        return lambda n: stream.exponential(1000 / each, n).astype(np.int64) + 1
+        return lambda n: np.asarray(stream.exponential(1000 / each, n)).astype(np.int64) + 1
 
     made = readers(4, 50_000, operations=True)
     space = laid(machine, *[16 * MIB] * 4, nodes=(1,))

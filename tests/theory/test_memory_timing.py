@@ -11,7 +11,7 @@ import pytest
 
 from numasim.engine import dram
 from theory import closed_forms as theory
-from theory.memory_channels import Served, lines, one_channel
+from theory.memory_channels import Served, line_at, lines, one_channel
 
 HIT, CLOSED, CONFLICT = 30, 50, 70  # ns: column and burst; activate before that; precharge before that
 OPEN = {"idle_close_ns": 1e5}
@@ -108,6 +108,32 @@ def test_the_bus_takes_whoever_needs_no_gap_first() -> None:
     assert [s.start for s in served] == [20, 40, 30]
 
 
+@pytest.mark.parametrize("tfaw", [0, 50, 90])
+def test_a_rank_opens_four_rows_in_tfaw(tfaw: float) -> None:
+    """Nine banks at once: the fifth row opens tFAW after the first, the ninth after the fifth, each ready 20 later."""
+    served = one_channel(banks_per_group=16, tfaw_ns=tfaw).run(
+        [(0.0, line) for line in lines(*[(bank, 0) for bank in range(9)], banks_per_group=16)]
+    )
+    assert [s.ready for s in served] == [20 + tfaw * (k // 4) for k in range(9)]
+
+
+@pytest.mark.parametrize(("gap", "ready"), [(69, 90), (70, 90), (71, 91)])
+def test_tfaw_is_tight(gap: float, ready: float) -> None:
+    """Four rows open at 0; a fifth may from 70 on, in the other rank at once."""
+    shape = RANKED | {"tfaw_ns": 70}
+    banks = lines(*[(bank, 0) for bank in range(8)], **shape)
+    served = one_channel(**shape).run([*((0.0, line) for line in banks[:4]), (1.0, banks[4])])
+    assert served[-1].ready == 21
+    five = lines(*[(bank, 0) for bank in range(5)], tfaw_ns=70)
+    assert one_channel(tfaw_ns=70).run([*((0.0, x) for x in five[:4]), (gap, five[4])])[-1].ready == ready
+
+
+def test_an_open_row_counts_for_nothing_in_tfaw() -> None:
+    rows = lines((0, 0), *[(0, 0)] * 5, (1, 0), tfaw_ns=500)
+    served = one_channel(**OPEN, tfaw_ns=500).run([(100.0 * k, line) for k, line in enumerate(rows)])
+    assert [s.latency for s in served] == [CLOSED, *[HIT] * 5, CLOSED]
+
+
 # ---- which request next --------------------------------------------------------------------------------------------
 
 
@@ -173,7 +199,8 @@ def test_every_request_is_served_once_and_its_stack_is_its_latency(entries: int)
     starts = sorted(s.start for s in served)
     assert all(b - a >= 10 - 1e-9 for a, b in itertools.pairwise(starts))
     c = channels.d.first[0] << dram.CHAN
-    assert channels.d.chan[c + dram.QUEUED] == 0 and channels.d.chan[c + dram.READY] == -1
+    assert channels.d.chan[c + dram.QUEUED] == channels.d.chan[c + dram.HELD] == 0
+    assert channels.d.chan[c + dram.READY] == -1
     assert channels.d.busy[0] == 1000 * 10_000
     assert channels.d.busy[1] == (1000 - channels.d.chan[c + dram.WRITES]) * 10_000
 
@@ -223,3 +250,20 @@ def test_refresh_takes_its_share_of_a_busy_channels_bandwidth() -> None:
     )
     expected = (fast - 8 * 100) / (1 - theory.refresh_share(500.0, 100.0))
     assert slow == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize(("bank", "start"), [(1, 1220), (8, 1020)])
+def test_no_data_leaves_a_rank_while_it_is_refreshed(bank: int, start: float) -> None:
+    """A row is ready at 990, when the bus is taken to 1,020: not before the refresh of rank 0, which begins at 1,000,
+    closes its rows and ends at 1,200. Then it is opened again, 20. Banks from 8 on are in the other rank."""
+    shape = {"ranks": 2, "banks_per_group": 8, "burst_ns": 50.0} | REFRESH | OPEN
+    first, a, noticed = lines((0, 0), (bank, 0), (2, 0), **shape)
+    channels = one_channel(**shape)
+    served = channels.run([(950.0, first), (970.0, a), (1005.0, noticed)])
+    assert [s.start for s in served] == [970, start, 1220 if start == 1020 else 1270]
+    for s in served:
+        assert sum(s.stack.values()) == pytest.approx(s.latency)
+    assert served[1].stack.get("refresh", 0) == (220 if start == 1220 else 0), "from its begin until the row is open"
+    if start == 1220:
+        (later,) = channels.run([(1900.0, line_at(channels, bank, 0, 5))])
+        assert later.latency == 20 + 50, "the row stands open again"

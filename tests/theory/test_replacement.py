@@ -89,7 +89,8 @@ def test_the_same_hits_and_victims_as_the_textbook(policy: str, ways: int) -> No
 @pytest.mark.parametrize("policy", [*NAIVE, "random"])
 def test_flags_stay_with_their_line(policy: str) -> None:
     """Whatever the ways are moved about, a dirty line falls out dirty and an exclusive one is removed exclusive."""
-    rng, c, flags = random.Random(5), empty(policy, 2, 6), {}
+    rng, c = random.Random(5), empty(policy, 2, 6)
+    flags: dict[int, int] = {}
     for _ in range(2000):
         line = rng.randrange(20)
         s, tag = packed.set_of(c, 0, line), line >> c.bits

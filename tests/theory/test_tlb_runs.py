@@ -11,7 +11,7 @@ from numasim.engine import state as st
 from numasim.engine import tlb
 from numasim.engine.build import tlbs
 from theory.naive_policies import Lru
-from theory.small_runs import COLD, L1, MIB, Done, laid, ld, loads, program, simulated, teaching
+from theory.small_runs import COLD, L1, LOCAL, MIB, Done, laid, ld, loads, program, simulated, teaching
 
 PAGE, HUGE = 4096, 2 * MIB
 STLB = 5  # ns to look into the second-level TLB of the teaching machine
@@ -193,3 +193,19 @@ def test_a_hit_in_the_second_level_costs_its_latency() -> None:
     assert done.counter("dtlb_load_misses.walk_completed") == 0
     assert done.stack()["tlb_walk"] == STLB
     assert done.latency(0) == STLB + L1
+    assert done.counter("L1-dcache-load-misses") == done.counter("L2-hits") == 0, "translated late, found in L1"
+
+
+@pytest.mark.parametrize("dependent", [False, True])
+def test_loads_of_one_page_that_miss_together_each_walk(dependent: bool) -> None:
+    """A limit of the model: no walk is shared. Four loads of four lines of a page nobody has touched, a cycle apart:
+    all four read the entry from its open row, a burst each after the other; one after the other, the first does."""
+    machine = teaching()
+    rows = [ld(8 * PAGE + 64 * k, dep0=int(dependent and k > 0)) for k in range(4)]
+    done = simulated(machine, laid(machine, 16 * PAGE, pages="4k"), program([ld(0)], rows))
+    walks = 1 if dependent else 4
+    assert done.counter("dTLB-load-misses") == done.counter("dtlb_load_misses.walk_completed") == walks
+    assert done.raw.node_read_bytes.sum() == (4 + walks) * 64
+    burst, cycle = 10, 1
+    for k in range(walks):
+        assert done.stack(k)["tlb_walk"] == STLB + LOCAL + k * (burst - cycle)

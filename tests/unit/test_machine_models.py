@@ -70,7 +70,6 @@ def test_what_the_8360y_model_is_fitted_to_is_measured() -> None:
         "links.upi.latency_ns",
         "links.upi.data_bytes",
         "core.prefetch_buffers",
-        "memory.dram.rank_switch_ns",
     }
     measured = {round(float(word), 1) for path in HOST.glob("*.csv") for word in numbers(path)}
     for key in model.fitted():

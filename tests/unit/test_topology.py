@@ -48,8 +48,8 @@ def test_two_sockets() -> None:
     assert topology.vertices == ["socket0", "socket1"]
     assert topology.domain_vertex == topology.node_vertex == [0, 1]
     assert [(e.source, e.target, e.link, e.latency_ns, e.count) for e in topology.edges] == [
-        (0, 1, "upi", 22.7, 3),
-        (1, 0, "upi", 22.7, 3),
+        (0, 1, "upi", 21.9, 3),
+        (1, 0, "upi", 21.9, 3),
     ]
     assert topology.route(0, 1) == [0]
     assert topology.route(1, 0) == [1]

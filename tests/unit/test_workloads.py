@@ -102,13 +102,16 @@ SMALL: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "keys"), SMALL, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x.values()))
-)
-@pytest.mark.parametrize("shared", [False, True])
+BY_NAME_AND_KEYS = [
+    pytest.param(name, keys, shared, id="-".join([name, *map(str, keys.values()), *["shared"] * shared]))
+    for name, keys in SMALL
+    for shared in (False, True)
+    if not shared or "shared" in {key.name for key in describe(name).keys}
+]
+
+
+@pytest.mark.parametrize(("name", "keys", "shared"), BY_NAME_AND_KEYS)
 def test_every_workload_yields_valid_records(name: str, keys: dict[str, Any], shared: bool) -> None:
-    if shared and "shared" not in {key.name for key in describe(name).keys}:
-        pytest.skip("shared or not by nature")
     program, space = build(name, 2, **keys, **({"shared": True} if shared else {}))
     assert len(program.threads) == 2
     assert len(program.sites) <= 255 and len(set(program.sites)) == len(program.sites)
