@@ -354,7 +354,8 @@ def execute(m: Any, t: int, x: int, a: int, now: int) -> int:
     if own and not fresh and kind <= STORE and line < 0 and cause == C_L2:
         count(m.out, klass, E_L2_HIT)
     if fresh and line < 0:
-        note_coming(m.core, core, want, end)
+        if cause == C_L2:
+            note_coming(m.core, core, want, end)
         hit_l2(m, t, x, klass, kind, at, ready, start, why, translated, cause, end)
     else:
         if fresh:

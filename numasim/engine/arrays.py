@@ -60,23 +60,23 @@ def together(m: st.Machine) -> st.Machine:
     """The same state with its arrays, but for the largest, moved into one: the smallest side by side, so that what
     every event writes lies in few host cache lines, wherever the host's allocator had put them."""
     spans: list[list[int]] = []  # [begin, end) of what arrays that are views of one another cover
-    for begin, size in sorted((a.ctypes.data, a.nbytes) for a in _arrays(m) if a.nbytes < LARGE):
+    for begin, size in sorted((a.ctypes.data, a.nbytes) for a in _arrays(m)):
         if spans and begin < spans[-1][1]:
             spans[-1][1] = max(spans[-1][1], begin + size)
         else:
             spans.append([begin, begin + size])
-    spans.sort(key=lambda span: (span[1] - span[0] > LINE, span))
+    spans = sorted((s for s in spans if s[1] - s[0] < LARGE), key=lambda s: (s[1] - s[0] > LINE, s))
     room, moved, at = _huge(sum(end - begin + LINE for begin, end in spans)), {}, 0
     for begin, end in spans:
         at = -(-at // (LINE if end - begin > LINE else 8)) * (LINE if end - begin > LINE else 8)
         moved[begin] = at
         at += end - begin
-    begins = sorted(moved)
+    spans.sort()
 
     def move(a: Any) -> Any:
-        if a.nbytes >= LARGE:
-            return a
-        begin = begins[bisect_right(begins, a.ctypes.data) - 1]
+        begin, end = spans[bisect_right(spans, [a.ctypes.data, 1 << 64]) - 1] if spans else (0, 0)
+        if not begin <= a.ctypes.data < end:
+            return a  # large
         offset = moved[begin] + a.ctypes.data - begin
         there = room[offset : offset + a.nbytes].view(a.dtype)
         there[:] = a

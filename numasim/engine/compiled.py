@@ -82,6 +82,7 @@ def act(m: Any, tree: Any, a: int, now: int, bound: int, budget: int) -> tuple[i
         thread = a - m.fronts
         core = m.front.core[thread]
         quiet = m.core.nfree[core] == SLOTS and m.front.open[thread] == 0 and m.p.ip_stride == 0
+        quiet = quiet and m.core.comes[2 * core + 1] <= now  # else L1 shows lines that are still on their way from L2
         if m.front.hot[thread] and quiet and m.p.tick_every == 0 and m.front.ops[thread] == 0:
             events, now = links(m, thread, core, a, now, bound, BITS, budget)
             if now << BITS | a >= bound or events >= budget:
@@ -158,8 +159,13 @@ def runner(m: Machine, tree: Array) -> Callable[[int], int]:
     """What runs at most about so many events; all state is in m and tree, so call it again to go on."""
     if CHECK or not HAVE_NUMBA:
         return lambda budget: int(_run_checked(m, tree, budget))
-    numbers = table(Whole(m, tree, tree.size >> 1))
-    return lambda budget: int(_run_table(numbers, budget))
+    whole = Whole(m, tree, tree.size >> 1)
+    numbers = table(whole)
+
+    def run(budget: int, _alive: Whole = whole) -> int:  # the table has addresses only
+        return int(_run_table(numbers, budget))
+
+    return run
 
 
 def agenda(m: Machine) -> Array:

@@ -322,7 +322,7 @@ def links(m: Any, t: int, core: int, a: int, now: int, bound: int, bits: int, bu
     i = first = f.pos[t]
     end = min(f.end[t], i + budget)
     ring, mask = f.trace[t], f.mask[t]
-    ready, done = now, now
+    ready, done, insns = now, now, f.insns[t]
     x = entry_of(f, t, i - 1)
     if i <= f.head[t]:
         return 0, now
@@ -341,6 +341,7 @@ def links(m: Any, t: int, core: int, a: int, now: int, bound: int, bits: int, bu
             break
         m.out.l1[word0 >> CLASS & CLASS_MASK] += 1
         done = ready + m.p.l1
+        insns += word1 & INSNS_MASK
         i += 1
         ready = done + ((m.word1[ring + (i & mask)] >> LAGS & 127) * m.p.cycle if i < end else 0)
     if i > first:
@@ -349,8 +350,14 @@ def links(m: Any, t: int, core: int, a: int, now: int, bound: int, bits: int, bu
         f.shift[t] += i - first
         x = entry_of(f, t, i - 1)
         w.comp[x << WIN_SHIFT] = done
+        at, last = ring + (i - 1 & mask), m.word1[ring + (i - 1 & mask)] & INSNS_MASK
         w.number[x << WIN_SHIFT] = i - 1
-        w.insns[x << WIN_SHIFT] = f.insns[t]
-        f.insns[t] += m.word1[ring + (i - 1 & mask)] & INSNS_MASK
+        w.word0[x << WIN_SHIFT] = m.word0[at]
+        w.word1[x << WIN_SHIFT] = m.word1[at]
+        w.at[x << WIN_SHIFT] = done - m.p.l1
+        w.insns[x << WIN_SHIFT] = insns - last
+        f.insns[t] = insns
         f.latest[t] = max(f.latest[t], done)
+        if i == end or m.word1[ring + (i & mask)] >> CHAIN & 1 == 0:  # the next record needs no value of this one
+            ready = done - m.p.l1 + last * f.slot[t]
     return i - first, ready

@@ -30,6 +30,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 CHECK = bool(os.environ.get("NUMASIM_CHECK"))
 
 try:
+    import llvmlite
     import numba
     from llvmlite import ir
     from numba.core import types
@@ -72,8 +73,9 @@ def rare(f: F) -> F:
 
 
 def _digest() -> str:
-    digest = hashlib.sha256(f"{numba.__version__} {CHECK}".encode())
-    for file in sorted(Path(__file__).parent.glob("**/*.py")):
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {CHECK}".encode())
+    here = Path(__file__).parent
+    for file in [*sorted(here.glob("**/*.py")), here.parent / "traces" / "records.py"]:  # whose numbers are compiled in
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

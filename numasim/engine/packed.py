@@ -11,6 +11,7 @@ early, so the front end need not look ahead (core.py).
 import numpy as np
 import numpy.typing as npt
 
+from numasim.errors import UserError
 from numasim.traces.records import ATOMIC, BRANCH, LOAD, LOCK, PREFETCH, STORE, UNLOCK, Records
 
 ADDRESS = (1 << 44) - 1
@@ -40,16 +41,22 @@ def pack(
     if (kind == BRANCH).any():
         address = np.where(kind == BRANCH, address & ADDRESS, address)
     word0 = _joined(
-        n, (address, 0), (klass, CLASS), (kind, KIND), (split, SPLIT), (r.taken, TAKEN), (op_end, OP_END_BIT)
-    )
+        n, ("address", address, 0, CLASS), ("class", klass, CLASS, 10), ("kind", kind, KIND, 4),
+        ("split", split, SPLIT, 1), ("taken", r.taken, TAKEN, 1), ("end", op_end, OP_END_BIT, 1),
+    )  # fmt: skip
     word1 = _joined(
-        n, (r.insns, 0), (r.dep0, DEPS), (r.dep1, DEPS + 8), (r.dep2, DEPS + 16), (r.lag0, LAGS), (r.lag1, LAGS + 7),
-        (r.lag2, LAGS + 14), (r.fwd, FWD),
+        n, ("insns", r.insns, 0, 8), ("dep0", r.dep0, DEPS, 8), ("dep1", r.dep1, DEPS + 8, 8),
+        ("dep2", r.dep2, DEPS + 16, 8), ("lag0", r.lag0, LAGS, 7), ("lag1", r.lag1, LAGS + 7, 7),
+        ("lag2", r.lag2, LAGS + 14, 7), ("fwd", r.fwd, FWD, 8),
     )  # fmt: skip
     slot, cycle, l1 = plain_ps
     plain = (np.equal(r.dep0, 1) & np.equal(r.dep1, 0) & np.equal(r.dep2, 0) & np.equal(r.fwd, 0)) & (kind == LOAD)
     plain = plain & ~split & (op_end == 0)
-    plain = plain & (np.asarray(r.insns, np.int64) * slot <= l1 + np.asarray(r.lag0, np.int64) * cycle)
+    lag = np.asarray(r.lag0, np.int64)
+    following = (
+        np.append(lag[1:], 0) if lag.ndim else lag
+    )  # what the next record waits for hides this one's instructions
+    plain = plain & (np.asarray(r.insns, np.int64) * slot <= l1 + np.minimum(lag, following) * cycle)
     if plain.ndim == 0:
         word1[: max(n - WINDOW, 0) if plain else 0] |= 1 << CHAIN
     else:
@@ -57,17 +64,20 @@ def pack(
     return word0, word1
 
 
-def _joined(n: int, *columns: tuple[npt.ArrayLike, int]) -> npt.NDArray[np.int64]:
-    """n words of columns, each shifted to its place; most are the same for all records, and take no time then."""
+def _joined(n: int, *columns: tuple[str, npt.ArrayLike, int, int]) -> npt.NDArray[np.int64]:
+    """n words of columns: (name, values, place, bits). Most are the same for all records, and take no time then."""
     same, word = 0, np.zeros(0, np.int64)
-    for values, shift in columns:
+    for name, values, place, bits in columns:
         column = np.asarray(values, np.int64)
+        most = int(column.view(np.uint64).max(initial=0))  # a negative one is large
+        if most >> bits:
+            raise UserError(f"a record with {name}={most}", "workload", f"at most {(1 << bits) - 1}")
         if column.ndim == 0:
-            same |= int(column) << shift
+            same |= most << place
         elif len(word) == 0:
-            word = column << shift
+            word = column << place
         else:
-            word |= column << shift
+            word |= column << place
     if len(word) == 0:
         return np.full(n, same, np.int64)
     if same:

@@ -46,9 +46,14 @@ def mixed(
         fwd = np.where(before >= 0, np.arange(records) - stores[np.maximum(before, 0)], 0) if len(stores) else 0 * kinds
         fwd = np.where((kinds == LOAD) & (fwd < 20) & (rng.random(records) < 0.2) & (not chains), fwd, 0)
         address = np.where(kinds == WAIT, rng.integers(0, 40, records), address)
+        insns, lag = rng.integers(1, 30, records), rng.integers(0, 12, records)
+        if chains:  # fast enough for the front end to wait at the chain, but for a record here and there
+            insns[stretch] = np.where(rng.random(records - records // 4) < 0.002, 29, rng.integers(1, 4))
+            if rng.random() < 0.5:
+                lag[stretch] = rng.integers(0, 12)
         r = Records(
-            address, kinds, 8, rng.integers(1, 30, records), rng.integers(0, 3, records), reach[0], reach[1], reach[2],
-            rng.integers(0, 12, records), rng.integers(0, 4, records), 2, fwd, rng.integers(0, 2, records),
+            address, kinds, 8, insns, rng.integers(0, 3, records), reach[0], reach[1], reach[2],
+            lag, rng.integers(0, 4, records), 2, fwd, rng.integers(0, 2, records),
         )  # fmt: skip
         if operations:
             r = _insert(r, range(10, records, 37), [(MARK, OP_END)])

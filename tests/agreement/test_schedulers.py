@@ -14,6 +14,7 @@ from hypothesis import strategies as some
 from agreement.programs import mixed
 from numasim.engine import state as st
 from numasim.engine.feed import Length
+from numasim.engine.packed import CHAIN
 from numasim.engine.simulate import Run, Thread
 from numasim.machine import load
 from numasim.memory import AddressSpace, Placement
@@ -120,3 +121,16 @@ def test_operations_that_arrive(seed: int) -> None:
     compare(*both)
     rows = both[0].result(1.0).op_rows
     assert rows[:, :, 17].sum() > 0
+
+
+def test_plain_chains_of_threads_that_share_cores() -> None:
+    """The front end waits at a plain chain, and L1 hits of one are taken in one go. Lines come and go by the other
+    thread of the core, and by other cores."""
+    kind = {"synchronised": False, "operations": False, "chains": True}
+    flagged = 0
+    for seed in (2, 5, 6, 8, 15, 19, 24):  # those with long ones
+        changes = {"topology.threads_per_core": 2, "core.issue_width": [1, 5][seed % 2]}
+        both = [simulated(scheduler, changes, seed, 4, seed % 3 > 0, **kind) for scheduler in ("compiled", "simpy")]
+        compare(*both)
+        flagged += int((np.asarray(both[0].m.word1) >> CHAIN & 1).sum())
+    assert flagged > 1000, "so few links are none of what this is about"
