@@ -42,7 +42,7 @@ def run(
 
     Example: numasim run icx-8360y-2s list length=1000000 order=shuffled -N 0 -m 1
     """
-    from numasim.cli.progress import progress
+    from numasim.cli.progress import leave_at_once, progress
     from numasim.cli.words import pairs
     from numasim.results import json as stored
     from numasim.results.figures import console
@@ -63,7 +63,12 @@ def run(
         pages=pages,
         page_tables=page_tables,
     )
-    with progress() as report:
+    with progress() as told, leave_at_once() as begun:
+
+        def report(what: str, done: float) -> None:
+            begun()
+            told(what, done)
+
         if rest:
             result = _workload(model, rest, changes, general | placement, report)
         else:

@@ -127,7 +127,7 @@ def make_room(m: Any, t: int, i: int, insns: int) -> bool:
             fits = False
             break
         if f.ops[t]:
-            retire(f, w, m.ops, m.out, m.control, t, y, c)
+            retire(m.p, f, w, m.ops, m.out, m.control, t, y, c)
         else:
             f.retired[t] = max(f.retired[t], c)
         h += 1
@@ -200,7 +200,7 @@ def special(m: Any, t: int, i: int, word0: int, word1: int, kind: int, now: int)
     if fence:
         now = max(now, f.latest[t])
         if f.ops[t]:
-            retire_all(f, w, m.ops, m.out, m.control, t)
+            retire_all(m.p, f, w, m.ops, m.out, m.control, t)
             add(m.ops, t, C_COMPUTE, max(now - f.retired[t], 0))  # the drain of its stores
     if kind == MARK and code == COUNT_OFF:
         f.end[t] = i
@@ -231,7 +231,7 @@ def finish(m: Any, t: int, now: int) -> int:
     if not drained(m, t):
         return -1
     if f.ops[t]:
-        retire_all(f, m.win, m.ops, m.out, m.control, t)
+        retire_all(m.p, f, m.win, m.ops, m.out, m.control, t)
     f.wait[t] = DONE
     f.ended[t] = max(now, f.latest[t])
     if f.endless[t] == 0:

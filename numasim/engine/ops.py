@@ -51,17 +51,32 @@ def add(ops: Any, t: int, cause: int, dt: int) -> None:
     ops.sum[t * OP_WORDS + cause] += dt
 
 
+@kernel
+def ticked(p: Any, since: int) -> int:
+    """How much of the time from the start of a tick on, `since` later, timer ticks have had."""
+    return since // p.tick_every * p.tick_length + min(since % p.tick_every, p.tick_length)
+
+
+@kernel
+def add_gap(p: Any, f: Any, ops: Any, t: int, cause: int, now: int, upto: int) -> None:
+    """From now to upto the thread computes, but for the timer ticks in between (access.after_tick)."""
+    ticks = ticked(p, upto - f.phase[t]) - ticked(p, now - f.phase[t]) if p.tick_every > 0 else 0
+    add(ops, t, C_OS, ticks)
+    add(ops, t, cause, upto - now - ticks)
+
+
 @rare
 def advance(
-    ops: Any, stack: Any, t: int, x: int, access: bool, at: int, gap_cause: int, idle: int, now: int, upto: int
-) -> None:
+    p: Any, f: Any, ops: Any, stack: Any, t: int, x: int, access: bool, at: int, gap_cause: int, idle: int, now: int,
+    upto: int,
+) -> None:  # fmt: skip
     """From now to upto window entry x is the thread's oldest record. Its address is known at `at`; before `idle`
     nothing had arrived."""
     if now < idle:
         add(ops, t, C_IDLE, min(idle, upto) - now)
         now = min(idle, upto)
     if now < at:
-        add(ops, t, gap_cause, min(at, upto) - now)
+        add_gap(p, f, ops, t, gap_cause, now, min(at, upto))
         now = min(at, upto)
     if now >= upto:
         return
@@ -77,7 +92,7 @@ def advance(
             begun = over
         now = max(now, begun)
     if now < upto:
-        add(ops, t, C_COMPUTE, upto - now)
+        add_gap(p, f, ops, t, C_COMPUTE, now, upto)
 
 
 @rare
@@ -109,7 +124,7 @@ def begin_at_arrival(ops: Any, t: int, op: int) -> None:
 
 
 @rare
-def retire(f: Any, w: Any, ops: Any, out: Any, control: Any, t: int, x: int, end: int) -> None:
+def retire(p: Any, f: Any, w: Any, ops: Any, out: Any, control: Any, t: int, x: int, end: int) -> None:
     """Window entry x, the thread's oldest, is done at `end` (which may lie before the one before it was)."""
     i = x << WIN_SHIFT
     kind = w.word0[i] >> KIND & KIND_MASK
@@ -129,13 +144,13 @@ def retire(f: Any, w: Any, ops: Any, out: Any, control: Any, t: int, x: int, end
             if comes >= end:
                 break
             if comes > now:
-                advance(ops, w.stack, t, x, access, w.at[i], gap, idle, now, comes)
+                advance(p, f, ops, w.stack, t, x, access, w.at[i], gap, idle, now, comes)
                 now = comes
             for k in range(OP_WORDS):
                 ops.snaps[(t * ARRIVALS + j % ARRIVALS) * OP_WORDS + k] = ops.sum[t * OP_WORDS + k]
             ops.passed[t] = j + 1
     if end > now:
-        advance(ops, w.stack, t, x, access, w.at[i], gap, idle, now, end)
+        advance(p, f, ops, w.stack, t, x, access, w.at[i], gap, idle, now, end)
         now = end
     f.retired[t] = now
     if w.word0[i] >> OP_END_BIT & 1:
@@ -152,9 +167,9 @@ def retire(f: Any, w: Any, ops: Any, out: Any, control: Any, t: int, x: int, end
 
 
 @rare
-def retire_all(f: Any, w: Any, ops: Any, out: Any, control: Any, t: int) -> None:
+def retire_all(p: Any, f: Any, w: Any, ops: Any, out: Any, control: Any, t: int) -> None:
     """The window is drained: all its records retire."""
     while f.head[t] < f.pos[t]:
         x = t * RING + (f.head[t] - f.shift[t] & RING - 1)
-        retire(f, w, ops, out, control, t, x, w.comp[x << WIN_SHIFT])
+        retire(p, f, w, ops, out, control, t, x, w.comp[x << WIN_SHIFT])
         f.head[t] += 1

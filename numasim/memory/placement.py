@@ -69,7 +69,7 @@ class Placement:
         if word not in NUMACTL_WORDS:
             raise UserError(f"unknown policy option {option!r}", "placement", " ".join(f"--{w}" for w in NUMACTL_WORDS))
         if word == "preferred" and len(nodes) != 1:
-            raise UserError(f"{len(nodes)} nodes", "--preferred", "one node, or --preferred-many")
+            raise UserError(f"{len(nodes)} nodes", "--preferred", "one node")
         return cls(NUMACTL_WORDS[word], tuple(nodes), tuple(weights))
 
     def __str__(self) -> str:

@@ -1,5 +1,6 @@
 """What `numasim run` prints: a sentence, then latencies, causes, counters, links, memory, and the run's own cost."""
 
+import math
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -74,8 +75,11 @@ def _latencies(result: Result, groups: list[Group]) -> Table:
     for prefix, access, operation in parts:
         for what, latencies in (("access", access), ("operation", operation)):
             if latencies is not None and latencies.count:
-                points = [ns(latencies.percentile(p)) for p in (50, 90, 99, 99.9)]
-                row = [ns(latencies.mean_ns), *points, ns(latencies.max_ns), count(latencies.count)]
+                values = [latencies.mean_ns, *map(latencies.percentile, (50, 90, 99, 99.9)), latencies.max_ns]
+                if latencies.count == 1:  # it is all of these
+                    values[1:] = [math.nan] * 5
+                shown = ["" if math.isnan(v) else ns(v) if v < 1e5 else duration(v) for v in values]
+                row = [*shown, count(latencies.count)]
                 found.add_row(prefix + what, *row)
     return found
 

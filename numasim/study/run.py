@@ -17,7 +17,7 @@ from numasim.study.scenario import Group, Scenario, single
 from numasim.study.seats import cpus_of, placement_of
 from numasim.workloads import base as workloads
 
-DEFAULT_ACCESSES = 1_000_000
+DEFAULT_ACCESSES, LOADED_ACCESSES = 1_000_000, 100_000
 LOWEST_RATE, HIGHEST_RATE = 1.0, 1e12  # arrivals a second: gaps, in ps, are from a second down to one
 Report = Callable[[str, float], None]
 
@@ -119,9 +119,12 @@ def _lengths(part: _Part) -> list[Any]:
     out = []
     for t in threads:
         accesses = -(-group.accesses // finite) if group.accesses else 0
+        warmup = group.warmup
         if not group.accesses and not group.laps:
             accesses = max(t.lap_accesses, DEFAULT_ACCESSES // finite)
-        out.append(Length(group.warmup, accesses, group.laps))
+            if finite < len(threads):  # under load that others make: a lap would take minutes, and tell no more
+                accesses, warmup = min(accesses, LOADED_ACCESSES), 0 if warmup == 1 else warmup
+        out.append(Length(warmup, accesses, group.laps))
     return out
 
 
@@ -206,6 +209,8 @@ def _provenance(scenario: Scenario, parts: list[_Part], pagemap: PageMap, raw: A
         cpus = f"CPU {part.cpus[0]}" if len(part.cpus) == 1 else f"{len(part.cpus)} CPUs"
         memory = str(placement_of(scenario.machine, part.group) or "memory local").removeprefix("--")
         told.append(f"{part.group.workload}{keys} on {cpus}, {memory}, pages {part.group.pages}")
+    changes = [f"{key}={value}" for key, value in scenario.machine.changed().items()]
+    changed = " with " + " ".join(changes) if changes else ""
     notes = [note for part in parts for note in part.notes]
     loads = int(raw.counters[:, raw.event_names.index("LLC-loads")].sum())
     if loads:
@@ -216,6 +221,6 @@ def _provenance(scenario: Scenario, parts: list[_Part], pagemap: PageMap, raw: A
         "configuration": scenario.expanded(),
         "seed": scenario.seed,
         "host": host.description(),
-        "title": f"{scenario.machine.name}: {'; '.join(told)}",
+        "title": f"{scenario.machine.name}{changed}: {'; '.join(told)}",
         "notes": notes,
     }

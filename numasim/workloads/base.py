@@ -166,11 +166,11 @@ def _all() -> dict[str, type[Workload]]:
 
 
 def near(word: str, words: Sequence[str]) -> str:
-    """The word it was probably meant to be, as a question, then all words."""
+    """All words, and which one it was probably meant to be."""
     import difflib
 
     close = difflib.get_close_matches(word, words, 1)
-    return (f"did you mean {close[0]}? One of " if close else "one of ") + " ".join(words)
+    return "one of " + " ".join(words) + (f"; did you mean {close[0]}?" if close else "")
 
 
 def names() -> list[str]:

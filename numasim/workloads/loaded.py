@@ -15,7 +15,8 @@ from numasim.workloads.stream import Streams
 class Loaded(Workload):
     """Loaded latency, as Intel MLC measures it: the first thread chases pointers, the others stream without end.
 
-    The groups `chaser` and `generators` are reported apart. Each thread has a buffer of its own: load, not sharing.
+    Unless told, the chaser makes 100,000 accesses and does not warm up. The groups `chaser` and `generators` are
+    reported apart. Each thread has a buffer of its own: load, not sharing.
     """
 
     default_threads = 2
