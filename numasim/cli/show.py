@@ -71,8 +71,7 @@ def _print(machine: Machine, matrices: dict[str, Matrix]) -> None:
     from numasim.results.figures import console, put, table
 
     out = console()
-    changes = "".join(f" {key}={value}" for key, value in machine.changed().items())
-    out.print(Text(machine.name + (f" with{changes}" if changes else ""), style="bold"))
+    out.print(Text(machine.title(), style="bold"))
     out.print(Text(machine.description))
     out.print()
     print(numactl_hardware(machine), flush=True)  # as it is: numactl does not wrap its lines either

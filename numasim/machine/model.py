@@ -249,9 +249,10 @@ class Machine(Table, frozen=True, kw_only=True, dict=True):
         """Keys whose value was fitted to measurements."""
         return [key for key in self.values() if self.source(key).startswith("fitted")]
 
-    def changed(self) -> dict[str, object]:
-        """Values that were set by whoever loaded the model, by key."""
-        return {key: value for key, value in self.values().items() if self.source(key).startswith("set:")}
+    def title(self) -> str:
+        """The name, and the values that were set by whoever loaded the model."""
+        changed = [f"{key}={value}" for key, value in self.values().items() if self.source(key).startswith("set:")]
+        return self.name + (f" with {' '.join(changed)}" if changed else "")
 
     def unsourced(self) -> list[str]:
         """Keys whose value has no source: a shipped model has none of these."""

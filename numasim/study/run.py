@@ -209,8 +209,6 @@ def _provenance(scenario: Scenario, parts: list[_Part], pagemap: PageMap, raw: A
         cpus = f"CPU {part.cpus[0]}" if len(part.cpus) == 1 else f"{len(part.cpus)} CPUs"
         memory = str(placement_of(scenario.machine, part.group) or "memory local").removeprefix("--")
         told.append(f"{part.group.workload}{keys} on {cpus}, {memory}, pages {part.group.pages}")
-    changes = [f"{key}={value}" for key, value in scenario.machine.changed().items()]
-    changed = " with " + " ".join(changes) if changes else ""
     notes = [note for part in parts for note in part.notes]
     loads = int(raw.counters[:, raw.event_names.index("LLC-loads")].sum())
     if loads:
@@ -221,6 +219,6 @@ def _provenance(scenario: Scenario, parts: list[_Part], pagemap: PageMap, raw: A
         "configuration": scenario.expanded(),
         "seed": scenario.seed,
         "host": host.description(),
-        "title": f"{scenario.machine.name}{changed}: {'; '.join(told)}",
+        "title": f"{scenario.machine.title()}: {'; '.join(told)}",
         "notes": notes,
     }

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -97,7 +98,7 @@ class Program(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-class Workload:
+class Workload(ABC):
     """Base of all workloads: a frozen dataclass whose fields are its keys (see `settings.key`).
 
     Contract: `build` lays the structure out in regions of `ctx.space` and returns one ThreadProgram for each of
@@ -115,9 +116,9 @@ class Workload:
         """Memory that so many threads need at least: too much is told before a long time goes into laying it out."""
         return 0
 
+    @abstractmethod
     def build(self, ctx: Context) -> Program:
         """Lays out memory and returns the program."""
-        raise NotImplementedError
 
     def error(self, key: str, what: str, expected: str) -> UserError:
         """What is wrong with a key of this workload."""

@@ -1,5 +1,6 @@
 """What all workloads that look things up share: keys, laps, operations."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -68,9 +69,9 @@ class LookUps(Workload):
         """The keys and values."""
         return self.length * (8 + self.value) * (1 if self.shared else threads)
 
+    @abstractmethod
     def lay_out(self, ctx: Context) -> Table:
         """Puts the structure into regions of `ctx`."""
-        raise NotImplementedError
 
     def lap_length(self) -> int:
         """Look-ups a lap has unless `lookups` says it."""
