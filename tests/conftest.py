@@ -1,6 +1,7 @@
 """What every suite may use: where the tree is, the command line as a user starts it, and one setting for hypothesis."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,3 +44,16 @@ def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return numasim
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """program("valgrind"): its path. Where it is not installed the test fails in CI, and is skipped elsewhere."""
+
+    def path_of(name: str) -> str:
+        found = shutil.which(name)
+        if found is None:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not installed (CONTRIBUTING.md: apt)")
+        return str(found)
+
+    return path_of
