@@ -12,8 +12,8 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
+from numasim.cli import diff, machine, measure, report, run, show, trace
 from numasim.cli import list as list_verb
-from numasim.cli import report, run, show, trace
 from numasim.errors import UserError
 
 MISTAKE, INTERRUPTED, UNREAD = 2, 130, 141
@@ -32,6 +32,9 @@ app.command("list")(list_verb.list_)
 app.command("show")(show.show)
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("diff")(diff.diff)
+app.command("measure")(measure.measure)
+app.add_typer(machine.app, name="machine")
 app.add_typer(trace.app, name="trace")
 
 

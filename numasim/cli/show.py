@@ -18,6 +18,9 @@ def show(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name of `numasim list models`, or a file.")],
     change: options.Changes = None,
     simulate: Annotated[bool, typer.Option(help="Simulate the latency and bandwidth matrices.")] = True,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE.svg|.png|.pdf", help="Draw the topology into this file, and no more.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Show a machine: nodes and distances, simulated latency and bandwidth matrices, caches, TLBs, links, memory."""
@@ -25,6 +28,9 @@ def show(
     from numasim.machine import load
 
     machine = load(model, set=pairs(change or (), "--set"))
+    if plot is not None:
+        _plot(machine, plot, json)
+        return
     matrices = _matrices(machine) if simulate else {}
     if json:
         from numasim.results.json import text_of
@@ -32,6 +38,19 @@ def show(
         print(text_of(_as_dict(machine, matrices)))
     else:
         _print(machine, matrices)
+
+
+def _plot(machine: Machine, file: str, json: bool) -> None:
+    from numasim.cli.words import given
+    from numasim.machine.plot import draw
+
+    draw(machine, given(file, "--plot", "a file name"))
+    if json:
+        from numasim.results.json import text_of
+
+        print(text_of({"name": machine.name, "plot": file}))
+    else:
+        print(f"{file}: the topology of {machine.title()}")
 
 
 def _matrices(machine: Machine) -> dict[str, Matrix]:
@@ -85,13 +104,37 @@ def _print(machine: Machine, matrices: dict[str, Matrix]) -> None:
             found.add_row(str(node), *(_number(value) for value in row))
         out.print()
         put(found, out)
-    for title, rows in describe(machine):
+    for title, rows in [*describe(machine), ("where the values come from", _known(machine))]:
         found = table(title[:1].upper() + title[1:], "", last=" ")
         found.show_header = False
         for what, value in rows:
             found.add_row(what, value)
         out.print()
         put(found, out)
+
+
+def _known(machine: Machine) -> list[tuple[str, str]]:
+    """How values are known, and which: what is as in another model apart from other assumptions."""
+    tables: dict[str, list[str]] = {}
+    groups: dict[str, dict[str, list[str]]] = {}
+    for key in machine.values():
+        table, _, name = key.rpartition(".")
+        kind, _, text = machine.source(key).partition(": ")
+        model = text.removeprefix("as ").partition(",")[0] if text.startswith("as ") else ""
+        kind = f"{kind}, as {model}" if kind == "assumed" and model and " " not in model else kind or "not told"
+        tables.setdefault(table, []).append(name)
+        groups.setdefault(kind, {}).setdefault(table, []).append(name)
+
+    def words(found: dict[str, list[str]]) -> str:
+        parts = []
+        for table, names in found.items():
+            rest = [name for name in tables[table] if name not in names]
+            some = f" ({', '.join(names)})" if len(names) <= len(rest) else f" (without {', '.join(rest)})"
+            parts.append(table + (some if rest else ""))
+        return ", ".join(parts)
+
+    order = sorted(groups, key=lambda kind: ["specified", "fitted", "set", kind].index(kind))
+    return [(kind, f"{sum(map(len, groups[kind].values()))}: {words(groups[kind])}") for kind in order]
 
 
 def _number(value: float) -> str:

@@ -58,6 +58,8 @@ def params(machine: Any, coherent: bool) -> st.Params:
         snoop=ps(fabric.snoop_ns),
         dirty=ps(fabric.snoop_dirty_ns),
         home=ps(fabric.home_ns),
+        directory=ps(fabric.directory_ns),
+        remote=ps(fabric.remote_ns),
         refill=ps(core.mispredict_cycles * cycle_ns),
         forward=ps(core.forward_cycles * cycle_ns),
         atomic=ps(core.atomic_cycles * cycle_ns),

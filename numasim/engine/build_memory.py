@@ -28,6 +28,7 @@ def links(topology: Any, channels: int) -> st.Links:
     resources = len(edges) + channels
     return st.Links(
         domain_vertex=column(topology.domain_vertex),
+        domain_node=column(topology.domain_node),
         hop=hop,
         target=column([edge.target for edge in edges]),
         latency=column([ps(edge.latency_ns) for edge in edges]),

@@ -106,7 +106,10 @@ def at_directory(m: Any, a: int, now: int) -> int:
     s.then[i] = AT_GIVER
     s.data[i] = 0
     s.bank[i] = snoop
-    return now
+    if m.links.domain_node[domain] == line >> m.pages.node_shift:
+        return now
+    charge(s, a, C_COH, p.directory)  # its home has no trace of it on the die
+    return now + p.directory
 
 
 @kernel
@@ -127,7 +130,8 @@ def over_link(m: Any, a: int, now: int) -> int:
         return arrives + m.p.mesh
     charge(s, a, C_FABRIC, m.p.home)
     if s.then[i] == AT_MEMORY:
-        return arrives + m.p.home + m.p.controller
+        charge(s, a, C_COH, m.p.remote)
+        return arrives + m.p.home + m.p.remote + m.p.controller
     return arrives + m.p.home + s.bank[i]
 
 

@@ -71,6 +71,8 @@ class Params(NamedTuple):
     snoop: int
     dirty: int
     home: int
+    directory: int  # reading the directory in the home's memory
+    remote: int  # a home's wait for snoops before its memory answers another domain
     refill: int  # cycles after a mispredicted branch
     forward: int
     atomic: int
@@ -199,6 +201,7 @@ class Links(NamedTuple):
     """Directed edges of the fabric. A lane is one of an edge's parallel links."""
 
     domain_vertex: Array  # [domain]
+    domain_node: Array
     hop: Array  # [vertex, vertex] edge on the shortest route
     target: Array  # [edge] vertex
     latency: Array

@@ -40,6 +40,7 @@ def check(machine: Machine, place: Place) -> None:
     for name, memory in machine.memory.items():
         _memory(memory, f"memory.{name}", place)
     _nodes(machine, place)
+    _uncertainty(machine, place)
     _sources(machine, place)
 
 
@@ -132,6 +133,21 @@ def _nodes(machine: Machine, place: Place) -> None:
     for node in range(max([*seen, with_cpus - 1]) + 1):
         if node not in seen:
             raise UserError(f"node {node} has no memory", place("memory", "topology.sockets"), "nodes without a gap")
+
+
+def _uncertainty(machine: Machine, place: Place) -> None:
+    """Known keys, errors above 0, a correlation that is symmetric with 1 on its diagonal."""
+    told, keys = machine.uncertainty, machine.values()
+    for key in told.keys:
+        if not isinstance(keys.get(key), (int, float)):
+            raise UserError(f"{key!r} is no number of this machine", place("uncertainty.keys"), "dotted keys of values")
+    n, rows = len(told.keys), told.correlation
+    if len(told.standard_error) != n or len(rows) != n or any(len(row) != n for row in rows):
+        raise UserError(f"not all of {n} keys", place("uncertainty"), "an error and a row of correlations for each key")
+    if any(not 0 < error < float("inf") for error in told.standard_error):
+        raise UserError("a standard error of 0 or less", place("uncertainty.standard_error"), "errors above 0")
+    if any(rows[i][i] != 1 or rows[i][j] != rows[j][i] or abs(rows[i][j]) > 1 for i in range(n) for j in range(n)):
+        raise UserError("no correlation matrix", place("uncertainty.correlation"), "1 on its diagonal, symmetric")
 
 
 def _sources(machine: Machine, place: Place) -> None:

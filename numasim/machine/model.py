@@ -122,6 +122,8 @@ class Fabric(Table, frozen=True, kw_only=True):
     mesh_ns: a core's L2 to an L3 slice, one way.  controller_ns: L3 or home agent to the memory controller, both ways
     together.  snoop_ns: directory to another core's L2 to the requester, beyond the mesh, for a clean line;
     snoop_dirty_ns: more for a modified one.  home_ns: the home agent's look-up for a request that came over a link.
+    directory_ns: reading the directory in the home's memory, for a line that a domain of another node owns.  remote_ns:
+    a home's wait for snoops before its memory answers a request that came over a link.
     """
 
     mesh_ns: Ns
@@ -129,6 +131,8 @@ class Fabric(Table, frozen=True, kw_only=True):
     snoop_ns: Ns
     snoop_dirty_ns: Ns
     home_ns: Ns
+    directory_ns: Ns = 0.0
+    remote_ns: Ns = 0.0
 
 
 class Link(Table, frozen=True, kw_only=True):
@@ -195,6 +199,18 @@ class Os(Table, frozen=True, kw_only=True):
     tick_us: Annotated[float, Meta(ge=0, le=10_000)] = 1.4
 
 
+class Uncertainty(Table, frozen=True, kw_only=True):
+    """`[uncertainty]`: how well a fit knows its values. Empty where nothing was fitted by one.
+
+    keys [n]: dotted keys.  standard_error [n]: in the values' units.  correlation [n][n]: of the errors, 1 on the
+    diagonal.
+    """
+
+    keys: tuple[str, ...] = ()
+    standard_error: tuple[float, ...] = ()
+    correlation: tuple[tuple[float, ...], ...] = ()
+
+
 class Machine(Table, frozen=True, kw_only=True, dict=True):
     """A machine model. Make one with `load`; change one with `load(name, set={...})`."""
 
@@ -211,6 +227,7 @@ class Machine(Table, frozen=True, kw_only=True, dict=True):
     links: dict[str, Link] = {}
     memory: dict[str, Memory]
     os: Os = Os()
+    uncertainty: Uncertainty = Uncertainty()
     sources: dict[str, str] = {}
 
     @cached_property
@@ -230,6 +247,8 @@ class Machine(Table, frozen=True, kw_only=True, dict=True):
         """All values, defaults included, as nested dicts in the file's words, without keys of a memory's other kind."""
         whole: dict[str, object] = msgspec.to_builtins(self, builtin_types=())
         memory = {name: _of_kind(table) for name, table in self.memory.items()}
+        if not self.uncertainty.keys:
+            del whole["uncertainty"]
         return whole | {"memory": memory}
 
     def to_toml(self) -> str:
@@ -237,9 +256,10 @@ class Machine(Table, frozen=True, kw_only=True, dict=True):
         return tomlout.dumps(self.expanded())
 
     def values(self) -> dict[str, object]:
-        """Each value under its dotted key, such as "links.upi.latency_ns"; without name, description and sources."""
+        """Each value under its dotted key, such as "links.upi.latency_ns"; without what is said about the values."""
         tables = self.expanded()
-        return sources.flatten({key: tables[key] for key in tables if key not in ("name", "description", "sources")})
+        about = ("name", "description", "uncertainty", "sources")
+        return sources.flatten({key: tables[key] for key in tables if key not in about})
 
     def source(self, key: str) -> str:
         """Where the value at a dotted key comes from; the most specific pattern counts. Empty if none matches."""

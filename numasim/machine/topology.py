@@ -2,6 +2,7 @@
 
 A vertex is an L3 domain, a socket's hub, or a memory without CPUs. A socket that is one domain has one vertex, which
 answers to both names; where sockets have several domains, or links join domainN to socketM, sockets are hubs apart.
+Where links name clusterN, each node with CPUs has a hub of that name, at which its memory is: a quadrant of a die.
 """
 
 import re
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 LOCAL_DISTANCE = 10  # of a node to itself in ACPI's SLIT; Linux takes a table only if all others are larger
 FAR_DISTANCE = 254  # the largest; 255 means unreachable
-_TAKEN = re.compile(r"(domain|socket|node|core|cpu)\d+")
+_TAKEN = re.compile(r"(domain|socket|cluster|node|core|cpu)\d+")
 
 
 class Topology:
@@ -71,6 +72,9 @@ class Topology:
             for pair in link.pairs
         )
         names = [f"domain{domain}" if hubs else f"socket{domain}" for domain in range(self.domains)]
+        ends = {end for link in self.machine.links.values() for pair in link.pairs for end in pair}
+        self._clusters = any(end.startswith("cluster") for end in ends)
+        names += [f"cluster{node}" for node in range(self.cpu_nodes)] if self._clusters else []
         names += [f"socket{socket}" for socket in range(self.sockets)] if hubs else []
         self._number = {name: number for number, name in enumerate(names)}
         if not hubs:
@@ -91,6 +95,8 @@ class Topology:
         vertex = self.machine.node_memory[node].vertex
         if vertex:
             return self._number[vertex]
+        if self._clusters:
+            return self._number[f"cluster{node}"]
         if self.nodes_per_socket == self.domains_per_socket:
             return self._number[f"domain{node}"]
         return self._number[f"socket{node // self.nodes_per_socket}"]
@@ -202,7 +208,7 @@ class Topology:
         total = machine.l2.latency_cycles / machine.core.frequency_ghz + 2 * fabric.mesh_ns + machine.l3.lookup_ns
         there, back = self.route(start, self.node_vertex[node_b]), self.route(self.node_vertex[node_b], start)
         total += sum(self.edges[edge].request_ns for edge in there) + sum(self.edges[edge].data_ns for edge in back)
-        total += fabric.home_ns if there else 0.0
+        total += fabric.home_ns + fabric.remote_ns if there else 0.0
         inside = memory.trcd_ns + memory.tcl_ns + memory.burst_ns if memory.kind == "ddr" else memory.curve[0][1]
         return total + fabric.controller_ns + inside
 

@@ -58,18 +58,20 @@ def latency_matrix(machine: Machine) -> Matrix:
     The same chase, but its pages are touched before, so that few accesses tell what many would, and it stays small
     enough for the TLBs: 512 MiB where the second level reaches that far, else what the first level reaches.
     """
-    return np.array([_row(machine, node) for node in range(machine.topology.cpu_nodes)])
+    return np.array([latency_row(machine, node) for node in range(machine.topology.cpu_nodes)])
 
 
 def bandwidth_matrix(machine: Machine) -> Matrix:
     """read_bandwidth of every pair: rows nodes with CPUs, columns all nodes."""
-
-    def pair(node: int, memory: int) -> float:
-        accesses = max(READ * _cores(machine, node), READ_IN_ALL)
-        return read_bandwidth(machine, node, memory, accesses, size="8MiB")
-
     topology = machine.topology
-    return np.array([[pair(n, m) for m in range(topology.nodes)] for n in range(topology.cpu_nodes)])
+    rows = range(topology.cpu_nodes)
+    return np.array([[pair_bandwidth(machine, n, m) for m in range(topology.nodes)] for n in rows])
+
+
+def pair_bandwidth(machine: Machine, node: int, memory: int) -> float:
+    """read_bandwidth of one pair, as the matrix has it: buffers of 8 MiB, as few lines as change it by 1 %."""
+    accesses = max(READ * _cores(machine, node), READ_IN_ALL)
+    return read_bandwidth(machine, node, memory, accesses, size="8MiB")
 
 
 def _cores(machine: Machine, node: int) -> int:
@@ -83,8 +85,8 @@ def _whole(result: Result) -> Result:
     return result
 
 
-def _row(machine: Machine, node: int) -> list[float]:
-    """Idle latency from a node to each: one thread chases through a region on each node, one after the other."""
+def latency_row(machine: Machine, node: int) -> list[float]:
+    """Idle latency from a node to each, in ns: one thread chases through a region on each node, one after the other."""
     from numasim.engine.feed import Length
     from numasim.engine.simulate import Thread, simulate
 

@@ -1,0 +1,141 @@
+"""Which values of a machine a fit may turn, within which bounds, and which experiments decide them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from numasim.calibration.published import Cell, Host
+from numasim.machine import Machine
+
+
+class Knob(NamedTuple):
+    """A value to fit.
+
+    key: dotted key of the machine.  low, high: bounds.  cells: the measurements that decide it.  stage: "latency" or
+    "bandwidth": the latency stage comes first, as bandwidths hang on latencies and hardly the other way round.
+    """
+
+    key: str
+    low: float
+    high: float
+    cells: list[Cell]
+    stage: str
+
+
+def orbit(machine: Machine, cell: Cell) -> tuple[object, ...]:
+    """What is the same for all cells that a symmetric machine cannot tell apart: a pair of nodes with its mirrors.
+
+    Nodes by their socket and their place in it: (same node), (same socket, both places), (other socket, both places),
+    (memory without CPUs, near or far).
+    """
+    t = machine.topology
+    if cell.quantity not in ("idle", "bandwidth") and len(cell.where) < 3:
+        return (cell.quantity, *cell.where)
+    kind, (one, other) = cell.where[:-2], cell.where[-2:]
+    if not isinstance(one, int) or not isinstance(other, int):
+        return (cell.quantity, *cell.where)
+    a_socket = t.nodes_per_socket
+    if other >= t.cpu_nodes:
+        hops = len(t.route(t.node_vertex[one], t.node_vertex[other]))
+        return (cell.quantity, *kind, "far memory", other, hops)
+    if one == other:
+        return (cell.quantity, *kind, "local")
+    places = tuple(sorted((one % a_socket, other % a_socket)))
+    same_place = places[0] == places[1]
+    if one // a_socket == other // a_socket:
+        return (cell.quantity, *kind, "socket", *places)
+    return (cell.quantity, *kind, "across", "same place" if same_place else "other place")
+
+
+def independent(machine: Machine, cells: Sequence[Cell]) -> int:
+    """How many independent measurements these are: one an orbit."""
+    return len({orbit(machine, cell) for cell in cells})
+
+
+def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
+    """What these cells can decide of this machine, in the order of a fit. A value nothing decides is not turned."""
+    t = machine.topology
+    links = {name for name in machine.links if name in ("qpi", "upi", "xgmi")}
+    found: list[Knob] = []
+
+    def pick(quantity: str, *places: str) -> list[Cell]:
+        return [c for c in cells if c.quantity == quantity and _place(machine, c) in places]
+
+    def add(key: str, low: float, high: float, chosen: list[Cell], stage: str) -> None:
+        if chosen:
+            found.append(Knob(key, low, high, chosen, stage))
+
+    pairs = {str(c.where[0]): c for c in cells if c.quantity == "pairs"}
+    c2c = {kind: [c for c in cells if c.quantity == "c2c" and c.where[0] == kind] for kind in C2C_KINDS}
+    beyond = 8 * machine.l3.size_bytes >> 20  # MiB: what a chase through so much finds in the L3 is little
+    chases = [c for c in cells if c.quantity == "chase" and int(c.where[0]) >= beyond]
+    add("fabric.controller_ns", 0.0, 200.0, pick("idle", "local") or chases, "latency")
+    inner = "ondie" if "ondie" in machine.links else ""
+    c2c_inner = [c for c in c2c["remote_HITM_homed_in_writer"] if _place(machine, c) == "socket"]
+    if inner:
+        if c2c_inner:  # what a line costs beyond a near one is known apart from what a read of memory does
+            add("fabric.home_ns", 0.0, 100.0, c2c_inner, "latency")
+            add("fabric.remote_ns", 0.0, 200.0, pick("idle", "socket", "across"), "latency")
+        else:
+            add("links.ondie.latency_ns", 0.0, 100.0, pick("idle", "socket"), "latency")
+    if "gmi" in machine.links and "same_socket" in pairs:
+        add("links.gmi.latency_ns", 0.0, 100.0, [pairs["same_socket"]], "latency")
+    for name in links:
+        add(f"links.{name}.latency_ns", 0.0, 300.0, pick("idle", "across"), "latency")
+    for name, link in machine.links.items():
+        if name.startswith("cxl"):
+            node = max(k for k, v in enumerate(t.node_vertex) if t.vertices[v] == link.pairs[0][1])
+            cxl = [c for c in pick("idle", "far memory") if c.where[1] == node]
+            add(f"links.{name}.latency_ns", 0.0, 1000.0, [c for c in cxl if near(machine, c)], "latency")
+    add("fabric.snoop_ns", 0.0, 200.0, c2c["local_L2_to_L2_HIT"] or _snooped(machine, pairs), "latency")
+    add("fabric.snoop_dirty_ns", 0.0, 100.0, c2c["local_L2_to_L2_HITM"], "latency")
+    homed = c2c["remote_HITM_homed_in_reader"]
+    if not pick("idle", "across"):  # else this class, whose lines are homed now here, now there, is predicted
+        homed = homed or [pairs[kind] for kind in ("cross_socket",) if kind in pairs]
+    add("fabric.directory_ns", 0.0, 500.0, homed, "latency")
+    local = pick("bandwidth", "local")
+    if local or host.curve:
+        peak = [Cell("peak", (1, 0), host.curve.peak_gbps)] if host.curve else []
+        if "gmi" in machine.links and not host.curve:  # a die's link carries less than its cores could ask for
+            add("links.gmi.data_bytes", 64, 512, local, "bandwidth")
+        else:
+            add("core.prefetch_buffers", 0, 27, local or peak, "bandwidth")
+    if inner:
+        add("links.ondie.data_bytes", 64, 512, pick("bandwidth", "socket"), "bandwidth")
+    for name in links:
+        add(f"links.{name}.data_bytes", 64, 512, pick("bandwidth", "across"), "bandwidth")
+    for name, link in machine.links.items():
+        if name.startswith("cxl"):
+            node = max(k for k, v in enumerate(t.node_vertex) if t.vertices[v] == link.pairs[0][1])
+            far = [c for c in pick("bandwidth", "far memory") if c.where[1] == node]
+            add(f"links.{name}.data_bytes", 64, 512, far, "bandwidth")
+    return found
+
+
+C2C_KINDS = (
+    "local_L2_to_L2_HIT",
+    "local_L2_to_L2_HITM",
+    "remote_HITM_homed_in_writer",
+    "remote_HITM_homed_in_reader",
+)
+
+
+def near(machine: Machine, cell: Cell) -> bool:
+    """Is the memory of a cell no further than the nearest CPUs are? What a memory without CPUs costs from another
+    socket is predicted: some hosts add much more than their link."""
+    t = machine.topology
+    one, other = int(cell.where[-2]), int(cell.where[-1])
+    hops = [len(t.route(t.node_vertex[n], t.node_vertex[other])) for n in range(t.cpu_nodes)]
+    return other < t.cpu_nodes or hops[one] == min(hops)
+
+
+def _snooped(machine: Machine, pairs: dict[str, Cell]) -> list[Cell]:
+    """Pairs of cores of one L3, where nothing else was measured of it."""
+    kind = "same_ccx_or_cluster" if machine.shape.domains_per_socket > 1 else "same_socket"
+    return [pairs[kind]] if kind in pairs else []
+
+
+def _place(machine: Machine, cell: Cell) -> str:
+    return str(next((part for part in orbit(machine, cell) if part in PLACES), ""))
+
+
+PLACES = ("local", "socket", "across", "far memory")

@@ -1,0 +1,192 @@
+"""A machine nobody has measured: what only measurements give is taken from its nearest relatives that were.
+
+A relative is a shipped model with a host of the same name. Those of the same family come first; where none of them
+knows a value, those of the families next to it in its maker's line do, and that is told as an extrapolation.
+"""
+
+import statistics
+from collections.abc import Collection
+from typing import NamedTuple
+
+import msgspec
+
+from numasim.calibration import compose, published
+from numasim.calibration.spec import Spec
+from numasim.errors import UserError
+from numasim.machine import Machine, from_tables, load
+from numasim.machine.loading import names
+from numasim.machine.model import Uncertainty
+
+# each maker's server families in the order of their generations
+LINES = (
+    ("ivy-bridge-ep", "haswell-ep", "broadwell-ep", "skylake-sp", "cascade-lake", "ice-lake-sp", "sapphire-rapids"),
+    ("zen2", "zen3", "zen4"),
+    ("neoverse-v1",),
+)
+# what a sheet cannot state; links between sockets go by the name "socket" here, whatever their kind
+VALUES = (
+    "fabric.controller_ns", "fabric.home_ns", "fabric.remote_ns", "fabric.snoop_ns", "fabric.snoop_dirty_ns",
+    "fabric.directory_ns", "core.outstanding", "links.socket.latency_ns", "links.socket.data_bytes",
+    "links.ondie.latency_ns", "links.ondie.data_bytes", "links.gmi.latency_ns", "links.gmi.data_bytes",
+    "links.cxl.latency_ns", "links.cxl.data_bytes",
+)  # fmt: skip
+SOCKET_LINKS = ("qpi", "upi", "xgmi")
+LONE = 0.15  # relative spread of a value that one relative alone knows: the usual one within a family
+FURTHER = 0.3  # of one that only other families know
+
+
+class Origin(NamedTuple):
+    """Where a value came from. relatives: names.  spread: standard deviation, relative.  extrapolated: none of them is
+    of the family."""
+
+    relatives: tuple[str, ...]
+    spread: float
+    extrapolated: bool
+
+
+class Neighboured(NamedTuple):
+    """A machine from its sheet. origins: by dotted key of the machine.  open: keys the sheet does not state, with what
+    they may be; the machine has the middle one."""
+
+    machine: Machine
+    origins: dict[str, Origin]
+    open: dict[str, tuple[float, ...]]
+
+
+def relatives(sheet: Spec, without: Collection[str] = ()) -> list[tuple[int, str, Machine, Spec]]:
+    """(generations apart, name, model, sheet) of all hosts with a model that this sheet may learn from, nearest first.
+
+    Never itself nor its twins, nor those named in `without`.
+    """
+    found, shipped = [], set(names())
+    for name in published.names():
+        other = published.load(name).sheet
+        if name in (sheet.name, *sheet.twin_of, *without) or sheet.name in other.twin_of or name not in shipped:
+            continue
+        for line in LINES:
+            if sheet.family in line and other.family in line:
+                found.append((abs(line.index(sheet.family) - line.index(other.family)), name, load(name), other))
+    return sorted(found, key=lambda one: one[:2])
+
+
+def known(machine: Machine) -> dict[str, float]:
+    """The values of a fitted model that its measurements decided, by the names of VALUES."""
+    fitted, values = set(machine.fitted()), machine.values()
+    found: dict[str, float] = {}
+    for key in fitted:
+        value = values[key]
+        if not isinstance(value, (int, float)):
+            continue
+        parts = key.split(".")
+        if parts[0] == "links" and parts[1] in SOCKET_LINKS:
+            parts[1] = "socket"
+        found[".".join(parts)] = float(value)
+    if "core.prefetch_buffers" in found:
+        found["core.outstanding"] = float(machine.core.fill_buffers + machine.core.prefetch_buffers)
+    return found
+
+
+def from_spec(sheet: Spec, without: Collection[str] = ()) -> Neighboured:
+    """A model of a sheet's machine. without: hosts to learn nothing from. Raises UserError if it has no relative."""
+    near = relatives(sheet, without)
+    if not near:
+        raise UserError(f"no measured relative of {sheet.family!r}", sheet.name, "a family of another sheet")
+    opened, stated = _opened(sheet, near)
+    chosen = {key: int(options[len(options) // 2]) for key, options in opened.items()}
+    whole = compose.stated(sheet, {**stated, **chosen})
+    base = compose.compose(whole)
+    values, said, origins = _values(base, near)
+    machine = _uncertain(compose.compose(whole, values, said), origins, opened)
+    return Neighboured(machine, origins, opened)
+
+
+def _uncertain(machine: Machine, origins: dict[str, Origin], opened: dict[str, tuple[float, ...]]) -> Machine:
+    """The machine with [uncertainty]: the spread of its relatives, and of what the sheet leaves open."""
+    now = machine.values()
+    spread = {key: origin.spread * abs(float(str(now[key]))) for key, origin in origins.items()}
+    for key, options in opened.items():
+        named = {"memory.channels": "memory.dram.channels", "memory.mts": ""}.get(key, key)
+        if key == "links.count":
+            kind = next((kind for kind in SOCKET_LINKS if kind in machine.links), "")
+            named = f"links.{kind}.count" if kind else ""
+        if named and len(options) > 1:
+            scale = float(str(now[named])) / options[len(options) // 2]
+            spread[named] = statistics.stdev(options) * scale
+    keys = [key for key, error in spread.items() if error > 0]
+    rows = tuple(tuple(float(a == b) for b in keys) for a in keys)
+    told = Uncertainty(keys=tuple(keys), standard_error=tuple(round(spread[key], 4) for key in keys), correlation=rows)
+    tables = msgspec.structs.replace(machine, uncertainty=told).expanded()
+    return from_tables(tables, file=machine.name)
+
+
+def _opened(
+    sheet: Spec, near: list[tuple[int, str, Machine, Spec]]
+) -> tuple[dict[str, tuple[float, ...]], dict[str, float]]:
+    """What the sheet leaves open: with several possible values, or taken over from the nearest relative."""
+    opened: dict[str, tuple[float, ...]] = {}
+    stated: dict[str, float] = {}
+    for key in compose.unstated(sheet):
+        seen = sorted({value for *_, other in near[:6] if (value := _stated(other, key))})
+        if not seen:
+            raise UserError(f"{key} is not stated", sheet.name, "a value: no relative has one")
+        if key == "memory.channels":
+            most = int(seen[-1])
+            opened[key] = tuple(float(n) for n in range(1, most + 1) if n in (most // 4, most // 2, most))
+        elif key in ("links.count", "memory.mts"):
+            opened[key] = tuple(seen)
+        else:
+            middle = seen[len(seen) // 2]
+            stated[key] = middle if key in ("frequency_ghz", "links.gts") else int(middle)
+    domains = sheet.domains_per_socket or sheet.nodes_per_socket
+    if "cores" in stated:
+        stated["cores"] = stated["cores"] // domains * domains
+    return opened, stated
+
+
+def _stated(sheet: Spec, key: str) -> float:
+    table, _, field = key.rpartition(".")
+    owner = getattr(sheet, table) if table else sheet
+    return float(getattr(owner, field)) if owner is not None else 0.0
+
+
+def _values(
+    base: Machine, near: list[tuple[int, str, Machine, Spec]]
+) -> tuple[dict[str, float], dict[str, str], dict[str, Origin]]:
+    keys = {_real(base, name): name for name in VALUES if _real(base, name)}
+    values: dict[str, float] = {}
+    said: dict[str, str] = {}
+    origins: dict[str, Origin] = {}
+    for key, name in keys.items():
+        knowing = [(apart, who, known(model)[name]) for apart, who, model, _ in near if name in known(model)]
+        if not knowing:
+            continue
+        closest = min(apart for apart, *_ in knowing)
+        told = [(who, value) for apart, who, value in knowing if apart == closest]
+        mean = statistics.fmean(value for _, value in told)
+        spread = statistics.stdev(v for _, v in told) / mean if len(told) > 1 and mean else LONE
+        origin = Origin(tuple(who for who, _ in told), max(spread, 0.02) if not closest else FURTHER, closest > 0)
+        far = ", an extrapolation: none is of the family" if origin.extrapolated else ""
+        text = f"assumed: the mean of {', '.join(origin.relatives)}, which were measured{far}"
+        if name == "core.outstanding":
+            fills = base.core.fill_buffers
+            parts: dict[str, float] = {
+                "core.fill_buffers": min(fills, round(mean)),
+                "core.prefetch_buffers": max(0, round(mean) - fills),
+            }
+        else:
+            parts = {key: round(mean, 3)}
+        for part, value in parts.items():
+            values[part], said[part], origins[part] = value, text, origin
+    return values, said, origins
+
+
+def _real(machine: Machine, name: str) -> str:
+    """The machine's key for one of VALUES; empty if it has none."""
+    if name == "core.outstanding":
+        return name
+    table, part, *rest = name.split(".")
+    if table != "links":
+        return name
+    if part == "socket":
+        part = next((kind for kind in SOCKET_LINKS if kind in machine.links), "")
+    return ".".join([table, part, *rest]) if part in machine.links else ""

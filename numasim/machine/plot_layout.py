@@ -1,0 +1,259 @@
+"""Where everything of a machine's picture lies: packages in one or two rows, memories outside, links between.
+
+Every package is a box with its L3 domains, their cores and, where it has several domains, the fabric that joins them;
+its memories lie on the side away from the other row. What is written in a box is what fits; the keys below say all.
+"""
+
+import math
+
+from numasim.machine.model import Machine, Memory
+from numasim.machine.nodes import format_list
+from numasim.machine.plot_lines import links
+from numasim.machine.plot_seats import Seat, seats, vertex_sockets
+from numasim.machine.plot_shapes import (
+    HEIGHT,
+    WIDTH,
+    Box,
+    Cores,
+    Key,
+    Layout,
+    Line,
+    Text,
+    fitting,
+    straight,
+    text_width,
+)
+
+MARGIN, TITLE, KEY = 24.0, 58.0, 16.0
+PAD, CAPTION, HUB, L3 = 7.0, 17.0, 17.0, 17.0  # inside a package: rim, its name, its fabric's and an L3's height
+MEMORY, CHANNELS = 48.0, 15.0  # height of a memory, length of its channels
+MOST_CHANNELS_DRAWN = 16
+LARGEST_CORE = 56.0
+LEAST = 8.0  # smallest text, points; smaller cannot be read from the last row
+
+
+def layout(machine: Machine) -> Layout:
+    """The picture of a machine on a slide of 960 x 540 points, as plain data: what stands where, for any renderer."""
+    topology = machine.topology
+    keys = _keys(machine)
+    bottom = HEIGHT - 12 - KEY * math.ceil(len(keys) / 2)
+    places = seats(topology, MARGIN, TITLE, WIDTH - MARGIN, bottom - 10)
+    drawing = _Drawing(machine)
+    for socket, seat in enumerate(places):
+        drawing.package(socket, seat)
+    lines = [*drawing.channels, *links(topology, drawing.by_vertex, drawing.packages, places)]
+    texts = [*_title(machine), *(text for line in lines for text in _figures(machine, line))]
+    return Layout(
+        WIDTH, HEIGHT, tuple(drawing.boxes), tuple(lines), tuple(drawing.cores), tuple(texts), _below(keys, bottom)
+    )
+
+
+class _Drawing:
+    """Boxes, cores and channels as packages are added. packages: by socket; by_vertex: the box a vertex is."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine, self.topology = machine, machine.topology
+        self.sockets = vertex_sockets(self.topology)
+        self.boxes: list[Box] = []
+        self.cores: list[Cores] = []
+        self.channels: list[Line] = []
+        self.by_vertex: dict[int, Box] = {}
+        self.packages: list[Box] = []
+
+    def package(self, socket: int, seat: Seat) -> None:
+        """Add a package and its memories in its seat."""
+        height = seat.height - MEMORY - CHANNELS
+        y = seat.y + (MEMORY + CHANNELS if seat.upper else 0)
+        name = f"socket{socket}"
+        caption = Text(seat.x + PAD, y + CAPTION / 2 + 2, f"socket {socket}", 11, "start", bold=True)
+        whole = self.topology.domains_per_socket == 1 and self.topology.vertex(name) == self._domain_vertex(socket, 0)
+        box = Box("socket", seat.x, y, seat.width, height, name if whole else "", (), (caption,))
+        self.boxes.append(box)
+        self.packages.append(box)
+        self.by_vertex[self.topology.vertex(name)] = box
+        self._inside(socket, seat, box, whole)
+        self._memories(socket, seat, box)
+
+    def _domain_vertex(self, socket: int, place: int) -> int:
+        return self.topology.domain_vertex[socket * self.topology.domains_per_socket + place]
+
+    def _inside(self, socket: int, seat: Seat, box: Box, whole: bool) -> None:
+        """Domains in one row or two, and the fabric: between two rows, else away from memories that domains have."""
+        topology = self.topology
+        count = topology.domains_per_socket
+        x, y, width, height = box.x + PAD, box.y + CAPTION + 2, box.width - 2 * PAD, box.height - CAPTION - 2 - PAD
+        if whole:
+            self._domain(socket, x, y, width, height, l3_first=False)
+            return
+        rows = 1 if count <= 4 else 2
+        columns = math.ceil(count / rows)
+        deep = (height - HUB - rows * PAD) / rows
+        own = topology.nodes_per_socket == count
+        hub_first = rows == 1 and own != seat.upper
+        hub_y = y + (0 if hub_first else deep + PAD)
+        for place in range(count):
+            row, column = divmod(place, columns)
+            wide = (width - PAD * (columns - 1)) / columns
+            top = y + (HUB + PAD if hub_first or row else 0) + row * (deep + PAD)
+            below = row == 0 and not hub_first
+            self._domain(socket * count + place, x + column * (wide + PAD), top, wide, deep, l3_first=not below)
+        text = fitting([[f"fabric of socket {socket}"], ["fabric"]], x, hub_y, width, HUB, 9.5, LEAST)
+        hub = Box("hub", x, hub_y, width, HUB, f"socket{socket}", (), tuple(text))
+        self.boxes.append(hub)
+        self.by_vertex[topology.vertex(hub.vertex)] = hub
+
+    def _domain(self, domain: int, x: float, y: float, width: float, height: float, l3_first: bool) -> None:
+        machine, count = self.machine, self.topology.cores_per_domain
+        vertex = self.topology.domain_vertex[domain]
+        name = self.topology.vertices[vertex]
+        size = size_text(machine.l3.size_bytes)
+        numbered = f"domain {domain}, L3 {size}" if self.topology.domains > self.topology.sockets else f"L3 {size}"
+        l3_y = y if l3_first else y + height - L3
+        text = fitting([[numbered], [f"L3 {size}"], [size]], x, l3_y, width, L3, 10, LEAST)
+        inner = y + (L3 if l3_first else 0)
+        own = f"L1D {size_text(machine.l1d.size_bytes)}, L2 {size_text(machine.l2.size_bytes)} each"
+        words = [[f"{count} cores, {own}"], [f"{count} cores"], [f"{count}"]]
+        note = fitting(words, x, inner + 2, width, 13, 10, LEAST) if height - L3 > 34 else []
+        box = Box("domain", x, y, width, height, name, (), tuple(note))
+        self.boxes += [box, Box("l3", x, l3_y, width, L3, "", (), tuple(text))]
+        if not name.startswith("socket"):
+            self.by_vertex[vertex] = box
+        above = 16 if note else 3
+        self.cores.append(_squares(domain, count, x + 4, inner + above, width - 8, height - L3 - above - 3))
+
+    def _memories(self, socket: int, seat: Seat, box: Box) -> None:
+        topology = self.topology
+        groups: dict[int, list[int]] = {}
+        for vertex, node in sorted((vertex, node) for node, vertex in enumerate(topology.node_vertex)):
+            if self.sockets[vertex] == socket:
+                alone = topology.vertices[vertex] == self.machine.node_memory[node].vertex
+                groups.setdefault(vertex if alone and vertex not in self.by_vertex else -1 - node, []).append(node)
+        y = seat.y if seat.upper else seat.y + seat.height - MEMORY
+        gap = min(PAD, seat.width / len(groups) / 4)
+        wide = (seat.width - gap * (len(groups) - 1)) / len(groups)
+        for place, (vertex, nodes) in enumerate(groups.items()):
+            x = seat.x + place * (wide + gap)
+            name = topology.vertices[vertex] if vertex >= 0 else ""
+            texts = fitting(_memory_words(self.machine, nodes, name), x, y, wide, MEMORY, 11, LEAST)
+            memory = Box("memory", x, y, wide, MEMORY, name, tuple(nodes), tuple(texts))
+            self.boxes.append(memory)
+            if name:
+                self.by_vertex[vertex] = memory
+            else:
+                self.channels += _channels(self.machine.node_memory[nodes[0]], memory, box)
+
+
+def _squares(domain: int, count: int, x: float, y: float, width: float, height: float) -> Cores:
+    """Cores as the largest squares that fit, in the middle; of such the fullest last row, then the squarest."""
+
+    def pitch_of(columns: int) -> float:
+        return min(width / columns, height / math.ceil(count / columns))
+
+    def rank(columns: int) -> tuple[float, int, int]:
+        rows = math.ceil(count / columns)
+        return min(LARGEST_CORE, pitch_of(columns)), count - columns * rows, -abs(columns - rows)
+
+    columns = max(range(1, count + 1), key=rank)
+    pitch = min(LARGEST_CORE, pitch_of(columns))
+    rows = math.ceil(count / columns)
+    left, top = x + (width - columns * pitch) / 2, y + (height - rows * pitch) / 2
+    return Cores(domain, left + pitch * 0.1, top + pitch * 0.1, pitch * 0.8, pitch, columns, count)
+
+
+def _channels(memory: Memory, box: Box, package: Box) -> list[Line]:
+    """A short line a memory channel from a memory's box to its package's."""
+    above = box.y < package.y
+    start, end = (box.y + box.height, package.y) if above else (box.y, package.y + package.height)
+    count = min(memory.channels, MOST_CHANNELS_DRAWN)
+    places = [box.x + box.width * (0.5 + 0.7 * ((number + 0.5) / count - 0.5)) for number in range(count)]
+    return [Line(straight((x, start), (x, end)), nodes=box.nodes) for x in places]
+
+
+def size_text(size: int) -> str:
+    """Bytes to four digits: 1.25 MiB, 128 GiB."""
+    power = max(0, min(4, (size.bit_length() - 1) // 10))
+    return f"{size / 1024**power:.4g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
+def gbps_of(memory: Memory) -> float:
+    """GB/s of a node's memory: the most its channels carry, or the curve's peak."""
+    return memory.peak_gbps if memory.kind == "curve" else memory.channels * 64 / memory.burst_ns
+
+
+def _memory_words(machine: Machine, nodes: list[int], vertex: str) -> list[list[str]]:
+    """What a memory's box may say, most first."""
+    memory = machine.node_memory[nodes[0]]
+    name = f"node{'s' if len(nodes) > 1 else ''} {format_list(nodes)}"
+    size, speed = size_text(memory.size_bytes), f"{gbps_of(memory):.4g} GB/s"
+    own = f" ({vertex})" if vertex else ""
+    more = "no CPUs, " if memory.vertex else f"{memory.channels} channels, " if memory.kind == "ddr" else ""
+    long = [f"{name}{own}: {size}", f"{more}{speed}"]
+    return [
+        long,
+        [name, *([vertex] if vertex else []), size, speed],
+        [name, size, speed],
+        [name, size],
+        [name],
+        [format_list(nodes)],
+    ]
+
+
+def _title(machine: Machine) -> list[Text]:
+    size = min(11.0, (WIDTH - 2 * MARGIN) / text_width(machine.description or "-", 1))
+    name = Text(
+        MARGIN, 24, machine.title(), min(20, (WIDTH - 2 * MARGIN) / text_width(machine.title(), 1)), "start", bold=True
+    )
+    return [name, *([Text(MARGIN, 43, machine.description, size, "start")] if machine.description else [])]
+
+
+def _figures(machine: Machine, line: Line) -> list[Text]:
+    """A lone link's figures beside it, where it runs level between packages."""
+    if not line.link or len(machine.links[line.link].pairs) > 1 or line.points[0][1] != line.points[3][1]:
+        return []
+    link = machine.links[line.link]
+    x, y = line.at(0.5)
+    name = f"{link.count} x {line.link}" if link.count > 1 else line.link
+    words = [name, f"{link.latency_ns:g} ns a hop", f"{link.count * link.bandwidth_gbps:.4g} GB/s each way"]
+    if abs(line.points[3][0] - line.points[0][0]) < text_width(words[-1], 10):
+        return []
+    first = y - 42 if y - 50 > TITLE else y + 14  # above the line, or below it if the title is there
+    return [Text(x, first + 14 * row, word, 10, bold=row == 0) for row, word in enumerate(words)]
+
+
+def _keys(machine: Machine) -> list[tuple[str, str]]:
+    """Lines below the picture with the link whose colour they explain, if any."""
+    core, fabric = machine.core, machine.fabric
+    hit_ns = machine.l2.latency_cycles / core.frequency_ghz + 2 * fabric.mesh_ns + machine.l3.lookup_ns
+    own = f"L1D {size_text(machine.l1d.size_bytes)}, L2 {size_text(machine.l2.size_bytes)}"
+    threads = f"{machine.shape.threads_per_core} CPU{'s' if machine.shape.threads_per_core > 1 else ''} each"
+    cores = f"{machine.topology.cores} cores: {core.frequency_ghz:g} GHz, {threads}, {own}; L3 hit {hit_ns:.1f} ns"
+    found = [(cores, "")]
+    for name, link in machine.links.items():
+        parts = (
+            f"{link.count} x {link.bandwidth_gbps:.4g} GB/s" if link.count > 1 else f"{link.bandwidth_gbps:.4g} GB/s"
+        )
+        found.append((f"{name}: {link.latency_ns:g} ns a hop, {parts} each way", name))
+    alike: dict[str, list[str]] = {}
+    for name, memory in machine.memory.items():
+        channels = f"{memory.channels} channels, " if memory.kind == "ddr" else ""
+        figures = f"{size_text(memory.size_bytes)}, {channels}{gbps_of(memory):.4g} GB/s"
+        alike.setdefault(figures, []).append(name)
+    for figures, names in alike.items():
+        nodes = [node for name in names for node in machine.memory[name].nodes]
+        which, each = ("nodes", " each") if len(nodes) > 1 else ("node", "")
+        called = ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]}"
+        found.append((f"{called}, {which} {format_list(nodes)}: {figures}{each}", ""))
+    return found
+
+
+def _below(keys: list[tuple[str, str]], top: float) -> tuple[Key, ...]:
+    """The keys in two columns."""
+    wide = (WIDTH - 2 * MARGIN) / 2
+    rows = math.ceil(len(keys) / 2)
+    found = []
+    for number, (words, link) in enumerate(keys):
+        column, row = divmod(number, rows)
+        size = min(10.5, (wide - 30) / text_width(words, 1))
+        x = MARGIN + column * wide + 22
+        found.append(Key(Text(x, top + KEY * (row + 0.5), words, size, "start"), link))
+    return tuple(found)

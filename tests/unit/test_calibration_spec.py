@@ -1,0 +1,135 @@
+"""Sheets, families and what is put together from them."""
+
+import hashlib
+
+import pytest
+
+from numasim.calibration import compose, ddr, neighbours, published, spec
+from numasim.errors import UserError
+from numasim.machine import from_toml_text
+
+SHEET = {
+    "name": "one",
+    "family": "cascade-lake",
+    "sockets": 2,
+    "cores": 18,
+    "frequency_ghz": 3.0,
+    "l3_bytes": "24.75MiB",
+    "memory": {"generation": "DDR4", "mts": 2933, "channels": 6},
+    "links": {"kind": "upi", "gts": 10.4, "count": 2},
+}
+
+
+def changed(**words):
+    return {**SHEET, **words}
+
+
+def test_a_sheet_makes_a_machine_that_loads_from_its_own_text():
+    machine = compose.compose(spec.from_tables(SHEET))
+    assert from_toml_text(machine.to_toml()) == machine
+    assert machine.unsourced() == []
+    assert machine.links["upi"].bandwidth_gbps == pytest.approx(20.8)  # 10.4 GT/s x 20 lanes x 64/80 / 8
+    assert machine.l3.slices == 18
+
+
+def test_what_is_not_stated_is_named_and_not_guessed():
+    sheet = spec.from_tables(changed(memory={"generation": "DDR4", "mts": 2933}, links={"kind": "upi", "gts": 10.4}))
+    assert compose.unstated(sheet) == ["memory.channels", "links.count"]
+    with pytest.raises(UserError, match=r"memory\.channels is not stated"):
+        compose.compose(sheet)
+    whole = compose.stated(sheet, {"memory.channels": 6, "links.count": 2})
+    assert compose.compose(whole) == compose.compose(spec.from_tables(SHEET))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        ({"cores": "many"}, "cores"),
+        ({"family": "pentium"}, "family"),
+        ({"l3_bytes": "25MiB"}, "l3_bytes"),
+        ({"memory": {"generation": "DDR4", "mts": 9999, "channels": 6}}, "memory.mts"),
+        ({"memory": {"generation": "DDR6", "mts": 2933, "channels": 6}}, "memory.generation"),
+        ({"nodes_per_socket": 4, "domains_per_socket": 6}, "nodes_per_socket"),
+        ({"colour": "red"}, "colour"),
+        ({"cxl": [{"socket": 5, "size_bytes": "64GiB"}]}, "cxl.socket"),
+        ({"cxl": 7}, "cxl"),
+        ({"links": {"kind": "wire"}}, "links.kind"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(wrong, where):
+    with pytest.raises(UserError) as told:
+        compose.compose(spec.from_tables(changed(**wrong), "sheet.toml"))
+    assert where in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_two_sockets_need_links():
+    with pytest.raises(UserError, match="links"):
+        spec.from_tables({key: value for key, value in SHEET.items() if key != "links"})
+
+
+@pytest.mark.parametrize("family", compose.families())
+def test_every_family_makes_a_machine_and_sources_all_of_it(family):
+    slice_bytes = compose.family_tables(family)["l3"]["slice_bytes"]
+    tables = changed(family=family, l3_bytes=8 * slice_bytes, cores=16)
+    machine = compose.compose(spec.from_tables(tables))
+    assert machine.unsourced() == []
+
+
+@pytest.mark.parametrize("generation", sorted(ddr.BINS))
+def test_a_burst_takes_what_the_pins_need_for_a_line(generation):
+    """64 bytes over the channel's pins, at the speed: an identity that ties burst_ns to the peak."""
+    for bin_ in ddr.BINS[generation]:
+        burst = ddr.timings(generation, bin_.mts)["burst_ns"]
+        channels = ddr.CHANNELS[generation]
+        assert channels * 64 / burst == pytest.approx(ddr.peak_gbps(generation, bin_.mts, 1), rel=1e-3)
+
+
+def test_ddr4_3200_is_the_table_of_the_model_written_by_hand():
+    from numasim.machine import load
+
+    memory, made = load("icx-8360y-2s").memory["dram"], ddr.timings("DDR4", 3200)
+    assert {key: getattr(memory, key) for key in made} == pytest.approx(made)
+
+
+def test_clusters_are_hubs_of_nodes():
+    """Four nodes of two domains each: a domain, its cluster, the socket; memory is at the cluster."""
+    tables = changed(
+        family="zen4", sockets=1, cores=32, l3_bytes="256MiB", nodes_per_socket=4, domains_per_socket=8,
+        memory={"generation": "DDR5", "mts": 4800, "channels": 12},
+    )  # fmt: skip
+    topology = compose.compose(spec.from_tables(tables)).topology
+    path = topology.route(topology.vertex("domain0"), topology.node_vertex[1])
+    named = [topology.vertices[topology.edges[edge].target] for edge in path]
+    assert named == ["cluster0", "socket0", "cluster1"]
+    assert topology.vertices[topology.node_vertex[0]] == "cluster0"
+
+
+def test_every_shipped_host_has_a_sheet_and_a_source():
+    for name in published.names():
+        host = published.load(name)
+        assert host.name == name
+        assert host.cells or host.curve
+
+
+def test_a_machine_learns_nothing_from_itself_or_its_twins():
+    for name in published.names():
+        sheet = published.load(name).sheet
+        told = {who for _, who, *_ in neighbours.relatives(sheet)}
+        assert not told & {name, *sheet.twin_of}
+
+
+def test_a_model_from_a_sheet_does_not_hang_on_the_host_s_own_measurements(monkeypatch):
+    """With the host's model gone altogether, the same model comes out."""
+    sheet = published.load("clx-6240-2s").sheet
+    before = neighbours.from_spec(sheet).machine.to_toml()
+    left = [name for name in neighbours.names() if name != "clx-6240-2s"]
+    monkeypatch.setattr(neighbours, "names", lambda: left)
+    after = neighbours.from_spec(sheet).machine.to_toml()
+    assert hashlib.sha256(before.encode()).digest() == hashlib.sha256(after.encode()).digest()
+
+
+def test_open_questions_widen_the_interval():
+    made = neighbours.from_spec(published.load("spr-4416-2s").sheet)
+    assert "memory.channels" in made.open
+    assert "memory.dram.channels" in made.machine.uncertainty.keys
