@@ -16,6 +16,7 @@ def report(
     group: Annotated[str | None, typer.Option(help="Only this group of threads.")] = None,
     of: Annotated[str, typer.Option(metavar="access|operation", help="Whose latencies.")] = "access",
     json: options.Json = False,
+    html: Annotated[str | None, typer.Option(metavar="FILE", help="Write all of the run as a page instead.")] = None,
 ) -> None:
     """Say what a run's slowest accesses are made of: causes, call sites, regions."""
     from numasim.cli.words import given
@@ -26,7 +27,11 @@ def report(
     file = given(file, "RUN.json", "a file, or -")
     percentile, whose = written.parse_above(above), written.parse_of(of)
     result = stored.loads(sys.stdin.buffer.read(), "standard input") if file == "-" else stored.read(file)
+    if html is not None:
+        from numasim.results import page
+
+        page.write(result, html)
     if json:
         print(stored.text_of(written.to_dict(result, percentile, group, whose)))
-    else:
+    elif html is None:
         written.show(result, percentile, console(), group, whose)

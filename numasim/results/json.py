@@ -116,10 +116,10 @@ def read(path: str | Path) -> Result:
     return loads(text, str(path))
 
 
-def check_writable(path: str | Path) -> None:
-    """Raise UserError now if a result could not be written there, rather than after a long run."""
+def check_writable(path: str | Path, option: str = "--output") -> None:
+    """Raise UserError now if nothing could be written there, not after a long run. option: where it was given."""
     if not str(path):
-        raise UserError("nothing is given", "--output", "a file name")
+        raise UserError("nothing is given", option, "a file name")
     target = Path(path).absolute()
     if _is_device(target):
         return

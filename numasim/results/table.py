@@ -19,7 +19,6 @@ SPARK = 24  # characters of utilisation over time
 
 def show(result: Result, out: Console) -> None:
     """Print a result; fits 80 columns."""
-    groups = list(result.groups.values())
     title = result.provenance.get("title")
     if title:
         out.print(Text(str(title), style="bold"))
@@ -29,13 +28,20 @@ def show(result: Result, out: Console) -> None:
         out.print(Text(line))
     for note in result.provenance.get("notes", ()):
         out.print(Text(str(note), style="dim"))
-    sections = [_latencies(result, groups), *_where(groups, out), _counters(result), *_bandwidths(groups)]
-    for section in (*sections, *_links(result, out), _memory(result, out)):
-        if section.row_count or not section.columns:
-            out.print()
-            put(section, out)
+    for section in sections(result, out):
+        out.print()
+        put(section, out)
     out.print()
     out.print(Text(cost(result)))
+
+
+def sections(result: Result, out: Console) -> Iterator[Table]:
+    """The tables, without those that hold nothing; out: what their bars are made for. One of no columns is a remark."""
+    groups = list(result.groups.values())
+    found = [_latencies(result, groups), *_where(groups, out), _counters(result), *_bandwidths(groups)]
+    for section in (*found, *_links(result, out), _memory(result, out)):
+        if section.row_count or not section.columns:
+            yield section
 
 
 def headlines(result: Result) -> Iterator[str]:

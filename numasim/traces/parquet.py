@@ -57,13 +57,33 @@ class Range(msgspec.Struct, frozen=True):
     end: int
 
 
+class CodeFile(msgspec.Struct, frozen=True):
+    """A file whose code ran: at start <= address < end, `bias` more than the addresses in the file."""
+
+    path: str
+    bias: int
+    start: int
+    end: int
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """What ran between the markers of a named stretch: how often it was entered, and what its threads did in it."""
+
+    id: int
+    name: str
+    entries: int
+    accesses: int
+    instructions: int
+
+
 class Meta(msgspec.Struct, frozen=True):
     """What a trace file says of itself.
 
     reader: what made it ("lackey").  source: the recorded command line, where known.  dependence: "exact" where dep0 to
     dep2 say what a load needs; "unknown" where only an instruction's own load is known.  markers: a region of interest
     was cut.  sites: names by number.  threads: their numbers.  regions: see Range.  counts: what the reader counted.
-    zero: columns that are 0 throughout, so need not be read (the writer fills this in).
+    zero: columns that are 0 throughout, so need not be read (the writer fills this in).  partial: the recording was
+    stopped before the program ended.  code: the files that held its code.  stretches: see Stretch.
     """
 
     version: int = VERSION
@@ -76,6 +96,9 @@ class Meta(msgspec.Struct, frozen=True):
     regions: list[Range] = []
     counts: dict[str, int] = {}
     zero: list[str] = []
+    partial: bool = False
+    code: list[CodeFile] = []
+    stretches: list[Stretch] = []
 
 
 class Writer:
