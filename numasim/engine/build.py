@@ -229,15 +229,30 @@ def operations(seats: list[Seat]) -> st.Ops:
     )
 
 
+def sync(tokens: int) -> st.Sync:
+    """No lock held, nobody at a barrier, no token posted."""
+    return st.Sync(
+        mask=LOCKS - 1,
+        key=zeros(LOCKS),
+        holder=zeros(LOCKS),
+        waiting=zeros(LOCKS, -1),
+        arrived=zeros(BARRIERS),
+        parties=zeros(BARRIERS),
+        posted=zeros(tokens + 1),
+        awaiting=zeros(tokens + 1, -1),
+    )
+
+
 def private_cache(name: str, table: Any, cores: int) -> st.Cache:
     """L1 or L2 of all cores."""
     return cache(name, cores, table.size_bytes // 64 // table.ways, table.ways, 1, table.policy)
 
 
-def build(machine: Any, pagemap: Any, seats: list[Seat], groups: int, ring: int) -> st.Machine:
+def build(machine: Any, pagemap: Any, seats: list[Seat], groups: int, ring: int, tokens: int = 0) -> st.Machine:
     """The state in which a run begins: caches empty, all threads about to take their first record.
 
-    ring: records a thread's trace ring holds, a power of two. Raises UserError for geometry the engine cannot hold.
+    ring: records a thread's trace ring holds, a power of two. tokens: how many are posted.
+    Raises UserError for geometry the engine cannot hold.
     """
     topology, l3 = machine.topology, machine.l3
     used = sorted({topology.cpu_core(seat.cpu) for seat in seats})
@@ -263,7 +278,7 @@ def build(machine: Any, pagemap: Any, seats: list[Seat], groups: int, ring: int)
         dram=memory,
         dir=directory(pagemap, nodes, n),
         pages=pages(pagemap),
-        sync=st.Sync(LOCKS - 1, zeros(LOCKS), zeros(LOCKS), zeros(LOCKS, -1), zeros(BARRIERS), zeros(BARRIERS)),
+        sync=sync(tokens),
         out=out(groups),
         ops=operations(seats),
         word0=zeros(threads * ring),

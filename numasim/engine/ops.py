@@ -26,7 +26,7 @@ from numasim.engine.state import (
     RING,
     WIN_SHIFT,
 )
-from numasim.traces.records import ATOMIC, LOAD, LOCK, MARK, OP_BEGIN
+from numasim.traces.records import ATOMIC, AWAIT, LOAD, LOCK, MARK, OP_BEGIN
 
 # the order in which an access meets its causes, for the part of it that is left when it becomes the oldest:
 # 5 fill_wait, 14 os, 3 split, 4 tlb_walk, 0 l1, 1 l2, 2 l3, 12 coherence, 7 link_wait, 8 link, 9 memory_wait,
@@ -128,7 +128,7 @@ def retire(p: Any, f: Any, w: Any, ops: Any, out: Any, control: Any, t: int, x: 
     """Window entry x, the thread's oldest, is done at `end` (which may lie before the one before it was)."""
     i = x << WIN_SHIFT
     kind = w.word0[i] >> KIND & KIND_MASK
-    access = kind == LOAD or kind == ATOMIC or kind == LOCK
+    access = kind == LOAD or kind == ATOMIC or kind == LOCK or kind == AWAIT
     open_loop = f.ops[t] == 3 and control[K_COUNTING] != 0
     gap = C_BRANCH if w.note[i] & 1 else C_COMPUTE
     now = f.retired[t]

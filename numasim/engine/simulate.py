@@ -8,7 +8,7 @@ import numpy as np
 
 from numasim.engine import state as st
 from numasim.engine.build import Seat, build
-from numasim.engine.feed import Classes, Feed, Length
+from numasim.engine.feed import Classes, Feed, Length, Numbers
 from numasim.engine.output import ACCESS_CAUSES, ChannelUse, LinkUse, RawResult
 from numasim.errors import UserError
 
@@ -27,6 +27,7 @@ class Thread(NamedTuple):
     length: Length
     barriers: int = 0  # added to the numbers of its barriers
     arrivals_ps: Callable[[int], np.ndarray[Any, Any]] | None = None
+    tokens: int = 0  # added to the numbers of its tokens
 
 
 def ring_size(threads: int) -> int:
@@ -45,11 +46,14 @@ class Run:
         self.machine, self.pagemap, self.threads, self.groups = machine, pagemap, list(threads), groups
         self.ring = ring_size(len(threads))
         seats = [Seat(t.cpu, t.group, t.program.endless, _operations(t)) for t in threads]
-        self.m = build(machine, pagemap, seats, len(groups), self.ring)
+        tokens = max((t.tokens + getattr(t.program, "tokens", 0) for t in self.threads), default=0)
+        self.m = build(machine, pagemap, seats, len(groups), self.ring, tokens)
         self.classes = Classes(np.asarray(pagemap.block), self.m.control)
         p, slot = self.m.p, self.m.front.slot
         self.feeds = [
-            Feed(t.program, t.group, t.length, self.classes, (int(slot[k]), p.cycle, p.l1), t.barriers)
+            Feed(
+                t.program, t.group, t.length, self.classes, (int(slot[k]), p.cycle, p.l1), Numbers(t.barriers, t.tokens)
+            )
             for k, t in enumerate(threads)
         ]
         self._set_parties()
@@ -154,7 +158,9 @@ class Run:
         if m.control[st.K_RUNNING] > 0:
             stuck = [t for t in range(m.threads) if m.front.wait[t] != st.DONE and not m.front.endless[t]]
             raise UserError(
-                f"threads {stuck} wait for each other for ever", "workload", "locks freed, barriers met by all"
+                f"threads {stuck} wait for each other for ever",
+                "workload",
+                "locks freed, barriers met by all, tokens posted",
             )
 
     # ---- what was counted ----------------------------------------------------------------------------------------

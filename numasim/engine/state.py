@@ -274,7 +274,7 @@ class Tlbs(NamedTuple):
 
 
 class Sync(NamedTuple):
-    """Locks and barriers."""
+    """Locks, barriers, tokens."""
 
     mask: int  # locks - 1
     key: Array  # [lock] its line's address + 1 (open addressing)
@@ -282,6 +282,8 @@ class Sync(NamedTuple):
     waiting: Array  # [lock] list of slots
     arrived: Array  # [barrier] threads that are there
     parties: Array  # [barrier]
+    posted: Array  # [token] how often
+    awaiting: Array  # [token] list of window entries
 
 
 class Out(NamedTuple):

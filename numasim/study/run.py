@@ -116,6 +116,9 @@ def _lengths(part: _Part) -> list[Any]:
 
     group, threads = part.group, part.program.threads
     finite = max(1, sum(not t.endless for t in threads))
+    if any(t.tokens for t in threads):  # they wait for each other: laps as many for each
+        a_lap = max(1, sum(t.lap_accesses for t in threads))
+        return [Length(group.warmup, 0, group.laps or -(-(group.accesses or DEFAULT_ACCESSES) // a_lap))] * len(threads)
     out = []
     for t in threads:
         accesses = -(-group.accesses // finite) if group.accesses else 0
@@ -157,7 +160,7 @@ def _run(scenario: Scenario, tell: Report) -> Result:
     threads: list[Thread] = []
     names: list[str] = []
     sites: list[list[str]] = []
-    barriers = 0
+    barriers = tokens = 0
     for part in parts:
         lengths = _lengths(part)
         for k, program in enumerate(part.program.threads):
@@ -172,8 +175,9 @@ def _run(scenario: Scenario, tell: Report) -> Result:
             )
             if gaps is not None and not program.operations:
                 raise UserError("this workload has no operations", f"group {part.group.name}, key arrivals", "none")
-            threads.append(Thread(part.cpus[k], names.index(name), program, lengths[k], barriers, gaps))
+            threads.append(Thread(part.cpus[k], names.index(name), program, lengths[k], barriers, gaps, tokens))
         barriers += max((max(p.barriers, default=-1) + 1 for p in part.program.threads), default=0)
+        tokens += max((p.tokens for p in part.program.threads), default=0)
     total = sum(
         t.length.accesses + t.program.lap_accesses * (t.length.warmup + t.length.laps)
         for t in threads

@@ -5,8 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-LOAD, STORE, ATOMIC, PREFETCH, BRANCH, MARK, LOCK, UNLOCK, BARRIER, WAIT = range(10)
-KINDS = ("load", "store", "atomic", "prefetch", "branch", "mark", "lock", "unlock", "barrier", "wait")
+LOAD, STORE, ATOMIC, PREFETCH, BRANCH, MARK, LOCK, UNLOCK, BARRIER, WAIT, POST, AWAIT = range(12)
+KINDS = (
+    "load", "store", "atomic", "prefetch", "branch", "mark", "lock", "unlock", "barrier", "wait", "post", "await",
+)  # fmt: skip
 
 # what a MARK's address says
 OP_END, COUNT_ON, COUNT_OFF, OP_BEGIN = 1, 2, 3, 4
@@ -21,7 +23,8 @@ class Records(NamedTuple):
     """A stretch of one thread's trace in program order. Every field but `address` may be 0-d: the same for all.
 
     address: byte address in the compact space (load, store, atomic, prefetch, lock, unlock), code address (branch),
-        code of the mark, number of the barrier, cycles of the wait.
+        code of the mark, number of the barrier, cycles of the wait, token (post, await: the thread that awaits a token
+        goes on once another has posted it; each is posted once a lap).
     kind: one of KINDS by number.          size: bytes accessed.
     insns: instructions since the last record, this one included (1 to 255).    site: call site (0 to 254).
     dep0, dep1, dep2: how many records back the loads are whose values this record needs (0: none).
