@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 _MODEL = "A machine (a name of `numasim list models`, or a file), or a scenario."
 _WORKLOAD = "A workload of `numasim list workloads`, and its keys; threads=, accesses=, laps= and arrivals= suit all."
-_OWN = ("machine", "workload", "progress")  # what run() calls things that are no key
+_OWN = ("machine", "workload", "progress", "timeline")  # what run() calls things that are no key
 
 
 def run(
@@ -104,7 +104,7 @@ def _workload(
             raise UserError(f"{key} is given as key and as option", workload, "one of them")
         if key in _OWN:
             raise UserError(f"unknown key {key!r}", workload, "a key of the workload")
-    return simulate(load(model, set=changes), workload, **keys, **given, progress=report)
+    return simulate(load(model, set=changes), workload, progress=report, timeline=False, **keys, **given)
 
 
 def _scenario(

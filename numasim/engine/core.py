@@ -184,7 +184,7 @@ def party(m: Any, t: int, number: int, now: int) -> int:
     if not meet(f, m.sync, m.control, m.threads, t, number):
         return -1
     if number == 0 and m.control[K_COUNTING] == 0:
-        begin_counting(m.out, m.links, m.dram, m.control[K_CLASSES])
+        begin_counting(m.out, m.links, m.dram, m.control[K_CLASSES], m.threads)
         start_counting(f, m.ops, m.control, m.threads, now)
     for other in range(m.threads):
         if f.wait[other] == PARTY and f.penalty[other] == number:

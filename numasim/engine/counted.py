@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from numasim.engine import state as st
-from numasim.engine.output import ACCESS_CAUSES, ChannelUse, LinkUse, RawResult
+from numasim.engine.output import ACCESS_CAUSES, ChannelUse, LinkUse, RawResult, ThreadInfo, Timeline
 
 
 def raw_result(run: Any, cpu_s: float, partial: bool) -> RawResult:
@@ -50,7 +50,20 @@ def raw_result(run: Any, cpu_s: float, partial: bool) -> RawResult:
         accesses_simulated=int(rows[:, :, st.COUNT].sum()) + warm,
         cpu_s=cpu_s,
         partial=partial,
+        threads=tuple(ThreadInfo(t.cpu, t.group) for t in run.threads),
+        timeline=_timeline(m),
     )
+
+
+def _timeline(m: st.Machine) -> Timeline | None:
+    """The spans kept, if any were to be."""
+    spans, origin = m.out.spans, int(m.control[st.K_ORIGIN])
+    what, kept, every, _ = (int(v) for v in spans.head)
+    if what == st.NOTHING:
+        return None
+    thread, begin, end, name = (np.array(a[:kept]) for a in (spans.thread, spans.begin, spans.end, spans.name))
+    told = "operation" if what == st.OPERATIONS else "access"
+    return Timeline(told, 1 << every, thread, begin - origin, end - origin, name)
 
 
 def _links(run: Any) -> list[LinkUse]:

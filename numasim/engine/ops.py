@@ -10,6 +10,7 @@ from typing import Any
 
 from numasim.engine.jit import kernel, rare
 from numasim.engine.packed import ADDRESS, KIND, KIND_MASK, OP_END_BIT
+from numasim.engine.spans import note_span
 from numasim.engine.stacks import bucket
 from numasim.engine.state import (
     ARRIVALS,
@@ -23,7 +24,9 @@ from numasim.engine.state import (
     K_COUNTING,
     K_PROBLEM,
     OP_WORDS,
+    OPERATIONS,
     RING,
+    WHAT,
     WIN_SHIFT,
 )
 from numasim.traces.records import ATOMIC, AWAIT, LOAD, LOCK, MARK, OP_BEGIN
@@ -103,6 +106,8 @@ def end_operation(out: Any, ops: Any, t: int, group: int, begun: int, now: int) 
     for k in range(C_IDLE):
         out.op_rows[row + k] += ops.sum[t * OP_WORDS + k] - ops.begin[t * OP_WORDS + k]
     out.op_rows[row + C_IDLE] += 1
+    if out.spans.head[WHAT] == OPERATIONS:
+        note_span(out.spans, t, group, begun, now)
     if latency < out.op_low[group]:
         out.op_low[group] = latency
     if latency > out.op_high[group]:

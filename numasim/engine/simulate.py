@@ -40,15 +40,18 @@ class Run:
     """A simulation under way.
 
     machine: machine.Machine. pagemap: memory.PageMap. threads: what runs where. groups: names of the groups.
+    timeline: keep when operations began and ended (output.Timeline).
     Raises UserError for machines and programs the engine cannot hold.
     """
 
-    def __init__(self, machine: Any, pagemap: Any, threads: Sequence[Thread], groups: list[str]) -> None:
+    def __init__(
+        self, machine: Any, pagemap: Any, threads: Sequence[Thread], groups: list[str], timeline: bool = False
+    ) -> None:
         self.machine, self.pagemap, self.threads, self.groups = machine, pagemap, list(threads), groups
         self.ring = ring_size(len(threads))
         seats = [Seat(t.cpu, t.group, t.program.endless, _operations(t)) for t in threads]
         tokens = max((t.tokens + getattr(t.program, "tokens", 0) for t in self.threads), default=0)
-        self.m = build(machine, pagemap, seats, len(groups), self.ring, tokens)
+        self.m = build(machine, pagemap, seats, len(groups), self.ring, tokens, timeline)
         self.classes = Classes(np.asarray(pagemap.block), self.m.control)
         p, slot = self.m.p, self.m.front.slot
         self.feeds = [
@@ -192,13 +195,14 @@ def simulate(
     groups: list[str],
     scheduler: str = "compiled",
     progress: Progress | None = None,
+    timeline: bool = False,
 ) -> RawResult:
     """Simulate and hand back what was counted. scheduler: "compiled" or "simpy"; both give the same result.
 
-    progress: called now and then with how far it is. Raises UserError.
+    progress: called now and then with how far it is. timeline: see Run. Raises UserError.
     """
     began = time.process_time()
-    run = Run(machine, pagemap, threads, groups)
+    run = Run(machine, pagemap, threads, groups, timeline)
     if scheduler == "compiled":
         from numasim.engine.compiled import warm_up
 

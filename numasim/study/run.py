@@ -22,25 +22,28 @@ if TYPE_CHECKING:
 Report = Callable[[str, float], None]
 
 
-def run(machine: Machine | str, workload: str, progress: Report | None = None, **words: Any) -> Result:
+def run(
+    machine: Machine | str, workload: str, progress: Report | None = None, timeline: bool = False, **words: Any
+) -> Result:
     """Simulate one workload on a machine.
 
     machine: a machine, or a name or file. words: keys of the workload (length="1e6"), the keys all have (threads,
     accesses, laps, warmup, arrivals), and options as on the command line: cpunodebind, physcpubind, membind, preferred,
     interleave, weighted_interleave, localalloc, pages, page_tables, seed, scheduler. progress(what, share done).
-    Raises UserError.
+    timeline: keep when operations began and ended (Result.timeline). Raises UserError.
     """
     whole = load(machine) if isinstance(machine, str) else machine
-    return run_scenario(single(whole, workload, words), progress)
+    return run_scenario(single(whole, workload, words), progress, timeline)
 
 
-def run_scenario(scenario: Scenario, progress: Report | None = None) -> Result:
-    """Simulate a scenario. progress(what, share done; below 0: unknown) is called now and then. Raises UserError."""
+def run_scenario(scenario: Scenario, progress: Report | None = None, timeline: bool = False) -> Result:
+    """Simulate a scenario. progress(what, share done; below 0: unknown) is called now and then. timeline: as `run`.
+    Raises UserError."""
     with told_in(scenario.file):
-        return _run(scenario, progress or (lambda what, done: None))
+        return _run(scenario, progress or (lambda what, done: None), timeline)
 
 
-def _run(scenario: Scenario, tell: Report) -> Result:
+def _run(scenario: Scenario, tell: Report, timeline: bool) -> Result:
     from numasim.engine.jit import is_compiled
     from numasim.engine.simulate import simulate
 
@@ -48,7 +51,8 @@ def _run(scenario: Scenario, tell: Report) -> Result:
     made = prepare(scenario)
     first = scenario.scheduler == "compiled" and not is_compiled()
     tell("compiling the engine for this host, once" if first else "simulating", -1.0)
-    raw = simulate(scenario.machine, made.pagemap, made.threads, made.groups, scenario.scheduler, narrator(tell))
+    narrate = narrator(tell)
+    raw = simulate(scenario.machine, made.pagemap, made.threads, made.groups, scenario.scheduler, narrate, timeline)
     regions = [region.name for region in made.pagemap.regions]
     return Result(raw, made.sites, regions, _provenance(scenario, made.parts, raw))
 

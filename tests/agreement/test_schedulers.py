@@ -83,7 +83,7 @@ def simulated(scheduler: str, changes: dict[str, Any], seed: int, threads: int, 
         stream = np.random.default_rng(seed + k)
         gaps = (lambda m, stream=stream: stream.integers(1, 900_000, m)) if arrivals else None
         parts.append(Thread(cpus[k], k % 2, program, Length(1, 0, 2), 0, gaps))
-    run = Run(machine, space.finish(), parts, ["even", "odd"])
+    run = Run(machine, space.finish(), parts, ["even", "odd"], timeline=True)
     assert run.compiled() if scheduler == "compiled" else run.reference()
     return run
 
