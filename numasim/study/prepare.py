@@ -174,3 +174,14 @@ def _check_rules(scenario: Scenario, parts: list[Part]) -> None:
     for rule in scenario.regions:
         if rule.name not in known:
             raise UserError(f"no region {rule.name!r}", "[[region]]", "one of " + ", ".join(sorted(plain)))
+
+
+def title(scenario: Scenario, parts: list[Part]) -> str:
+    """What is run, in a line."""
+    told = []
+    for part in parts:
+        keys = "".join(f" {key}={value}" for key, value in part.group.keys.items())
+        cpus = f"CPU {part.cpus[0]}" if len(part.cpus) == 1 else f"{len(part.cpus)} CPUs"
+        memory = str(placement_of(scenario.machine, part.group) or "memory local").removeprefix("--")
+        told.append(f"{part.group.workload}{keys} on {cpus}, {memory}, pages {part.group.pages}")
+    return f"{scenario.machine.title()}: {'; '.join(told)}"

@@ -12,9 +12,8 @@ from numasim.errors import told_in
 from numasim.machine import Machine, load
 from numasim.results import host
 from numasim.results.result import Result
-from numasim.study.prepare import Part, prepare
+from numasim.study.prepare import Part, prepare, title
 from numasim.study.scenario import Scenario, single
-from numasim.study.seats import placement_of
 
 if TYPE_CHECKING:
     from numasim.engine.running import Running
@@ -80,12 +79,6 @@ def narrator(tell: Report) -> Callable[[Running], None]:
 
 def _provenance(scenario: Scenario, parts: list[Part], raw: Any) -> dict[str, Any]:
     """Version, everything that was asked for, seed, host; a title and notes for people."""
-    told = []
-    for part in parts:
-        keys = "".join(f" {key}={value}" for key, value in part.group.keys.items())
-        cpus = f"CPU {part.cpus[0]}" if len(part.cpus) == 1 else f"{len(part.cpus)} CPUs"
-        memory = str(placement_of(scenario.machine, part.group) or "memory local").removeprefix("--")
-        told.append(f"{part.group.workload}{keys} on {cpus}, {memory}, pages {part.group.pages}")
     notes = [note for part in parts for note in part.notes]
     loads = int(raw.counters[:, raw.event_names.index("LLC-loads")].sum())
     if loads:
@@ -96,6 +89,6 @@ def _provenance(scenario: Scenario, parts: list[Part], raw: Any) -> dict[str, An
         "configuration": scenario.expanded(),
         "seed": scenario.seed,
         "host": host.description(),
-        "title": f"{scenario.machine.title()}: {'; '.join(told)}",
+        "title": title(scenario, parts),
         "notes": notes,
     }
