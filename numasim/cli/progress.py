@@ -13,15 +13,18 @@ Report = Callable[[str, float], None]
 
 @contextmanager
 def progress() -> Iterator[Report]:
-    """A bar on stderr while the block runs, gone afterwards; nothing if stderr is no terminal."""
+    """A bar on stderr while the block runs, gone afterwards; nothing if stderr is no terminal. Then the time that is
+    left, or while nobody knows that, the time so far, and what is being done."""
     if not sys.stderr.isatty():
         yield lambda what, done: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+    columns = BarColumn(10), TimeRemainingColumn(compact=True, elapsed_when_finished=True), what
+    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bars:
         task = bars.add_task("", total=None)
 
         def update(what: str, done: float) -> None:

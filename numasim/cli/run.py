@@ -12,17 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numasim.cli.progress import Report
+    from numasim.machine import Machine
     from numasim.results.result import Result
+    from numasim.study.scenario import Scenario
 
 INTERRUPTED = 130
-_MODEL = "A machine (a name of `numasim list models`, or a file), or a scenario."
-_WORKLOAD = "A workload of `numasim list workloads`, and its keys; threads=, accesses=, laps= and arrivals= suit all."
-_OWN = ("machine", "workload", "progress")  # what run() calls things that are no key
+MODEL = "A machine (a name of `numasim list models`, or a file), or a scenario."
+WORKLOAD = "A workload of `numasim list workloads`, and its keys; threads=, accesses=, laps= and arrivals= suit all."
+_OWN = ("machine", "workload", "progress", "timeline")  # what run() calls things that are no key
 
 
 def run(
-    model: Annotated[str, typer.Argument(metavar="MODEL|SCENARIO.toml", help=_MODEL)],
-    rest: Annotated[list[str] | None, typer.Argument(metavar="WORKLOAD KEY=VALUE", help=_WORKLOAD)] = None,
+    model: Annotated[str, typer.Argument(metavar="MODEL|SCENARIO.toml", help=MODEL)],
+    rest: Annotated[list[str] | None, typer.Argument(metavar="WORKLOAD KEY=VALUE", help=WORKLOAD)] = None,
     cpunodebind: options.Cpunodebind = None,
     physcpubind: options.Physcpubind = None,
     membind: options.Membind = None,
@@ -51,8 +53,8 @@ def run(
     if output is not None:
         stored.check_writable(output)
     changes = pairs(change or (), "--set")
-    general = _given(seed=seed, scheduler=scheduler)
-    placement = _given(
+    general = given(seed=seed, scheduler=scheduler)
+    placement = given(
         cpunodebind=cpunodebind,
         physcpubind=physcpubind,
         membind=membind,
@@ -82,29 +84,38 @@ def run(
     return INTERRUPTED if result.partial else 0
 
 
-def _given(**options: object) -> dict[str, object]:
+def given(**options: object) -> dict[str, object]:
     """Only the options that were given: the others have their defaults where they are used."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def _workload(
-    model: str, rest: Sequence[str], changes: Mapping[str, str], given: Mapping[str, object], report: Report
+    model: str, rest: Sequence[str], changes: Mapping[str, str], options: Mapping[str, object], report: Report
 ) -> Result:
+    from numasim.study.run import run as simulate
+
+    machine, workload, words = of_workload(model, rest, changes, options, "run")
+    return simulate(machine, workload, progress=report, timeline=False, **words)
+
+
+def of_workload(
+    model: str, rest: Sequence[str], changes: Mapping[str, str], options: Mapping[str, object], verb: str
+) -> tuple[Machine, str, dict[str, Any]]:
+    """The machine, the workload's name, and its keys and options, of a command line. Raises UserError."""
     from numasim.cli.words import pairs
     from numasim.errors import UserError
     from numasim.machine import load
-    from numasim.study.run import run as simulate
 
     workload, *words = rest
     if "=" in workload:
-        raise UserError(f"no workload before {workload!r}", "run", "MODEL WORKLOAD KEY=VALUE ...")
+        raise UserError(f"no workload before {workload!r}", verb, "MODEL WORKLOAD KEY=VALUE ...")
     keys = pairs(words, workload)
     for key in keys:
-        if key in given:
+        if key in options:
             raise UserError(f"{key} is given as key and as option", workload, "one of them")
         if key in _OWN:
             raise UserError(f"unknown key {key!r}", workload, "a key of the workload")
-    return simulate(load(model, set=changes), workload, **keys, **given, progress=report)
+    return load(model, set=changes), workload, keys | dict(options)
 
 
 def _scenario(
@@ -114,14 +125,22 @@ def _scenario(
     placement: Mapping[str, object],
     report: Report,
 ) -> Result:
-    from numasim.errors import UserError
-    from numasim.study import scenario
     from numasim.study.run import run_scenario
 
+    return run_scenario(of_scenario(path, changes, general, placement, "run"), progress=report)
+
+
+def of_scenario(
+    path: str, changes: Mapping[str, str], general: Mapping[str, object], placement: Mapping[str, object], verb: str
+) -> Scenario:
+    """The scenario of a file, with what the command line changes in it. Raises UserError."""
+    from numasim.errors import UserError
+    from numasim.study import scenario
+
     if not path.endswith(".toml"):
-        raise UserError("no workload", f"run {path}", "MODEL WORKLOAD KEY=VALUE ..., or SCENARIO.toml")
+        raise UserError("no workload", f"{verb} {path}", "MODEL WORKLOAD KEY=VALUE ..., or SCENARIO.toml")
     if placement:
         option = "--" + next(iter(placement)).replace("_", "-")
         raise UserError(f"{option} beside a scenario", path, "placement and pages in the file")
     overrides: dict[str, Any] = dict(general) | ({"set": changes} if changes else {})
-    return run_scenario(scenario.load(path, **overrides), progress=report)
+    return scenario.load(path, **overrides)

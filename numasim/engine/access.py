@@ -134,7 +134,7 @@ def join(m: Any, t: int, core: int, x: int, b: int, kind: int, klass: int, at: i
     if kind == STORE and s.shared[i] == 0 and s.level[i] == 0 and s.kind[i] <= PREFETCH:
         s.kind[i] = STORE
         count(m.out, klass, E_STORE)
-        account_private(m.out, klass, 0, C_FILL, 0, 0, C_L1, m.p.l1)
+        account_private(m.out, m.win, x, klass, 0, C_FILL, 0, 0, C_L1, m.p.l1)
         return start + m.p.cycle
     waiting = C_MEM_WAIT if s.stage[i] == AT_BUS else C_FABRIC
     note_join(m.win.stack, x, s.stack, b, s.t0[i], at, waiting)
@@ -188,7 +188,7 @@ def hit_l1(
         m.out.l1[klass] += 1
     elif kind != PREFETCH:
         count(m.out, klass, E_STORE if kind == STORE else E_LOAD)
-        account_private(m.out, klass, ready - at, why, start - ready, 0, C_L1, m.p.l1)
+        account_private(m.out, m.win, x, klass, ready - at, why, start - ready, 0, C_L1, m.p.l1)
     if m.front.ops[t]:
         own_stack(m.win.stack, x, ready - at, why, start - ready, 0, C_L1, m.p.l1)
     if m.p.ip_stride and kind == LOAD:
@@ -300,6 +300,7 @@ def slot_for(m: Any, t: int, core: int, x: int, va: int, kind: int, at: int, rea
     posted = kind == STORE or kind == PREFETCH or kind == UNLOCK
     a = take_slot(m, core, t, tlb.physical(m.pages, va), va, klass, kind, at, -1 if posted else x, 1)
     m.slot.demand[a << SLOT_SHIFT] = 0 if kind == PREFETCH else 1
+    m.slot.number[a << SLOT_SHIFT] = m.win.number[x << WIN_SHIFT]
     charge(m.slot, a, why, ready - at)
     charge(m.slot, a, C_OS, start - ready)
     return a
@@ -314,7 +315,9 @@ def hit_l2(
     if cause == C_L2:
         count(m.out, klass, E_L2_HIT)
     if kind != PREFETCH:
-        account_private(m.out, klass, ready - at, why, start - ready, translated - start, cause, end - translated)
+        account_private(
+            m.out, m.win, x, klass, ready - at, why, start - ready, translated - start, cause, end - translated
+        )
     if m.front.ops[t]:
         own_stack(m.win.stack, x, ready - at, why, start - ready, translated - start, cause, end - translated)
 

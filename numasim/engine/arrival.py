@@ -99,13 +99,13 @@ def complete_joined(m: Any, a: int, now: int) -> None:
         end = max(now, at + m.p.l1)
         count(m.out, klass, E_LOAD)
         if end > now:  # joined at the very end: an L1 hit
-            account_private(m.out, klass, 0, C_FILL, 0, 0, C_L1, m.p.l1)
+            account_private(m.out, w, x, klass, 0, C_FILL, 0, 0, C_L1, m.p.l1)
             for k in range(COUNT):
                 w.stack[(x << 4) + k] = 0
             w.stack[(x << 4) + C_L1] = m.p.l1
         else:
             joined_stack(w.stack, x, s.stack, a)
-            account_joined(m.out, w.stack, x, klass, end - at)
+            account_joined(m.out, w, x, klass, end - at)
         value_ready(m, x, end)
 
 

@@ -202,7 +202,15 @@ def pages(pagemap: Any) -> st.Pages:
     )
 
 
-def out(groups: int) -> st.Out:
+def spans(seats: list[Seat]) -> st.Spans:
+    """Room for the spans of so many threads (none: nothing is kept)."""
+    room = st.SPANS if seats else 1
+    what = st.OPERATIONS if any(seat.operations for seat in seats) else st.ACCESSES
+    head = np.array([what if seats else st.NOTHING, 0, 0, room], np.int64)
+    return st.Spans(head, zeros(len(seats) + 1), *(zeros(room) for _ in range(5)))
+
+
+def out(groups: int, seats: list[Seat], timeline: bool) -> st.Out:
     """Nothing counted yet."""
     return st.Out(
         groups=groups,
@@ -210,10 +218,12 @@ def out(groups: int) -> st.Out:
         rows=sparse(MAX_CLASSES * st.BUCKETS * 16),
         low=zeros(MAX_CLASSES, 1 << 62),
         high=zeros(MAX_CLASSES),
+        slowest=zeros(MAX_CLASSES, -1),
         events=zeros(MAX_CLASSES * st.EVENT_WORDS),
         op_rows=zeros(groups * st.BUCKETS * st.OP_WORDS),
         op_low=zeros(groups, 1 << 62),
         op_high=zeros(groups),
+        spans=spans(seats) if timeline else spans([]),
     )
 
 
@@ -231,15 +241,39 @@ def operations(seats: list[Seat]) -> st.Ops:
     )
 
 
+def sync(tokens: int) -> st.Sync:
+    """No lock held, nobody at a barrier, no token posted."""
+    return st.Sync(
+        mask=LOCKS - 1,
+        key=zeros(LOCKS),
+        holder=zeros(LOCKS),
+        waiting=zeros(LOCKS, -1),
+        arrived=zeros(BARRIERS),
+        parties=zeros(BARRIERS),
+        posted=zeros(tokens + 1),
+        awaiting=zeros(tokens + 1, -1),
+    )
+
+
 def private_cache(name: str, table: Any, cores: int) -> st.Cache:
     """L1 or L2 of all cores."""
     return cache(name, cores, table.size_bytes // 64 // table.ways, table.ways, 1, table.policy)
 
 
-def build(machine: Any, pagemap: Any, seats: list[Seat], groups: int, ring: int) -> st.Machine:
+def build(
+    machine: Any,
+    pagemap: Any,
+    seats: list[Seat],
+    groups: int,
+    ring: int,
+    tokens: int = 0,
+    timeline: bool = False,
+) -> st.Machine:
     """The state in which a run begins: caches empty, all threads about to take their first record.
 
-    ring: records a thread's trace ring holds, a power of two. Raises UserError for geometry the engine cannot hold.
+    ring: records a thread's trace ring holds, a power of two. tokens: how many are posted.
+    timeline: keep spans.
+    Raises UserError for geometry the engine cannot hold.
     """
     topology, l3 = machine.topology, machine.l3
     used = sorted({topology.cpu_core(seat.cpu) for seat in seats})
@@ -265,8 +299,8 @@ def build(machine: Any, pagemap: Any, seats: list[Seat], groups: int, ring: int)
         dram=memory,
         dir=directory(pagemap, nodes, n),
         pages=pages(pagemap),
-        sync=st.Sync(LOCKS - 1, zeros(LOCKS), zeros(LOCKS), zeros(LOCKS, -1), zeros(BARRIERS), zeros(BARRIERS)),
-        out=out(groups),
+        sync=sync(tokens),
+        out=out(groups, seats, timeline),
         ops=operations(seats),
         word0=zeros(threads * ring),
         word1=zeros(threads * ring),

@@ -34,7 +34,7 @@ def hit_coming(m: Any, t: int, x: int, klass: int, at: int, ready: int, start: i
     m.front.hot[t] = 0
     count(m.out, klass, E_LOAD)
     count(m.out, klass, E_JOIN)
-    account_private(m.out, klass, ready - at, why, start - ready, 0, C_L2, there - start)
+    account_private(m.out, m.win, x, klass, ready - at, why, start - ready, 0, C_L2, there - start)
     if m.front.ops[t]:
         own_stack(m.win.stack, x, ready - at, why, start - ready, 0, C_L2, there - start)
     return there

@@ -11,6 +11,7 @@ from numasim.engine.access import after_tick
 from numasim.engine.cache import set_of, touch
 from numasim.engine.jit import kernel, rare
 from numasim.engine.lists import push
+from numasim.engine.locks import await_token, post_token
 from numasim.engine.ops import add, retire, retire_all
 from numasim.engine.packed import (
     ADDRESS,
@@ -49,17 +50,20 @@ from numasim.engine.state import (
 )
 from numasim.engine.tlb import first_level, physical
 from numasim.traces.records import (
+    AWAIT,
     BARRIER,
     BRANCH,
     COUNT_OFF,
     COUNT_ON,
     LOCK,
     MARK,
+    POST,
     UNLOCK,
     WAIT,
 )
 
 FEW = 256  # arrivals ahead that are too few
+NO_INSNS = -(1 << 40)  # needs a place in the ring only
 
 
 @kernel
@@ -180,7 +184,7 @@ def party(m: Any, t: int, number: int, now: int) -> int:
     if not meet(f, m.sync, m.control, m.threads, t, number):
         return -1
     if number == 0 and m.control[K_COUNTING] == 0:
-        begin_counting(m.out, m.links, m.dram, m.control[K_CLASSES])
+        begin_counting(m.out, m.links, m.dram, m.control[K_CLASSES], m.threads)
         start_counting(f, m.ops, m.control, m.threads, now)
     for other in range(m.threads):
         if f.wait[other] == PARTY and f.penalty[other] == number:
@@ -191,12 +195,16 @@ def party(m: Any, t: int, number: int, now: int) -> int:
 
 @rare
 def special(m: Any, t: int, i: int, word0: int, word1: int, kind: int, now: int) -> int:
-    """Marks, barriers, waits: when the front end acts next, -1 if it waits."""
+    """Marks, barriers, waits, tokens: when the front end acts next, -1 if it waits."""
     f, w = m.front, m.win
     code = word0 & ADDRESS
-    fence = kind == BARRIER or (kind == MARK and (code == COUNT_ON or code == COUNT_OFF))
+    fence = kind == BARRIER or kind == POST or (kind == MARK and (code == COUNT_ON or code == COUNT_OFF))
     if fence and not drained(m, t):
         return -1
+    if not fence and not make_room(m, t, i, NO_INSNS):
+        return -1
+    if f.retired[t] > now and not fence:
+        return f.retired[t]
     if fence:
         now = max(now, f.latest[t])
         if f.ops[t]:
@@ -208,6 +216,8 @@ def special(m: Any, t: int, i: int, word0: int, word1: int, kind: int, now: int)
         return now
     x = entry_of(f, t, i)
     enter(m, t, i, x, word0, word1, now)
+    if kind == AWAIT:
+        return await_token(m, t, x, now)
     f.open[t] -= 1
     w.comp[x << WIN_SHIFT] = now
     f.opening[t] |= word0 >> OP_END_BIT & 1
@@ -215,6 +225,9 @@ def special(m: Any, t: int, i: int, word0: int, word1: int, kind: int, now: int)
         f.head[t] = i + 1
         f.retired[t] = max(f.retired[t], now)
         f.latest[t] = now
+        if kind == POST:
+            post_token(m, code, now)
+            return now
         return party(m, t, 0 if kind == MARK else code + 1, now)
     if kind == WAIT:
         return now + code * m.p.cycle

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from numasim.engine.build import BARRIERS, MAX_CLASSES
-from numasim.engine.packed import CHAIN, IS_ACCESS, WINDOW, pack
+from numasim.engine.packed import CHAIN, INSNS_MASK, IS_ACCESS, NEEDED, WINDOW, pack
 from numasim.engine.state import K_CLASSES
 from numasim.errors import UserError
-from numasim.traces.records import BARRIER, COUNT_ON, LOCK, MARK, OP_END, UNLOCK, Records
+from numasim.traces.records import AWAIT, BARRIER, COUNT_ON, LOCK, MARK, OP_END, POST, UNLOCK, Records
 
 Words = npt.NDArray[np.int64]
 TILE = 1 << 16  # a short lap that is always the same is repeated to about so many records, and packed once
@@ -25,6 +25,13 @@ class Length(NamedTuple):
     warmup: int
     accesses: int
     laps: int
+
+
+class Numbers(NamedTuple):
+    """What is added to the numbers of a thread's barriers and tokens, so that those of several programs differ."""
+
+    barriers: int = 0
+    tokens: int = 0
 
 
 class Packed(NamedTuple):
@@ -72,21 +79,28 @@ class Classes:
 class Feed:
     """One thread's trace as packed words, read piece by piece.
 
-    program: a workloads.ThreadProgram (duck-typed). plain_ps: see `packed.pack`. barriers: added to barrier numbers.
+    program: a workloads.ThreadProgram (duck-typed). plain_ps: see `packed.pack`.
     `done` once all has been read; `accesses` read so far, `warm` of which lie before counting; `operations` begun.
     """
 
     def __init__(
-        self, program: Any, group: int, length: Length, classes: Classes, plain_ps: tuple[int, int, int], barriers: int
+        self,
+        program: Any,
+        group: int,
+        length: Length,
+        classes: Classes,
+        plain_ps: tuple[int, int, int],
+        numbers: Numbers,
     ) -> None:
         self._program, self._group, self._length = program, group, length
-        self._classes, self._plain, self._barriers = classes, plain_ps, barriers
+        self._classes, self._plain, self._numbers = classes, plain_ps, numbers
         self._pieces = self._run()
         self._word0 = self._word1 = np.zeros(0, np.int64)
         self.done = False
         self.accesses = self.warm = 0
         # a thread that synchronises with others must not stop halfway through a lap: they would wait for ever
-        self._whole = bool(getattr(program, "barriers", ()))
+        self._tokens = getattr(program, "tokens", 0)
+        self._whole = bool(getattr(program, "barriers", ())) or self._tokens > 0
 
     def read(self, n: int) -> tuple[Words, Words]:
         """Up to n records, at least one unless done."""
@@ -147,15 +161,15 @@ class Feed:
             last = None
             for chunk in self._program.lap(lap):
                 if last is not None:
-                    yield self._packed(last, 0)
+                    yield self._packed(last, 0, lap)
                 last = chunk
             if last is None:
                 raise UserError("a lap without records", "workload", "at least one access a lap")
-            yield self._packed(last, 1)
+            yield self._packed(last, 1, lap)
 
     def _tile(self) -> Packed | None:
         """A short lap that is always the same, repeated and packed once; None if this one is not."""
-        if not self._program.same or self._program.lap_accesses > TILE // 2:
+        if not self._program.same or self._tokens or self._program.lap_accesses > TILE // 2:
             return None
         chunks = list(self._program.lap(0))
         if len(chunks) != 1 or len(chunks[0].address) > TILE // 2:
@@ -167,22 +181,34 @@ class Feed:
             tile.word1[-n:] |= tile.word1[:n] & 1 << CHAIN
         return tile
 
-    def _packed(self, r: Records, ends: int) -> Packed:
+    def _packed(self, r: Records, ends: int, lap: int = 0) -> Packed:
         n, kind = len(r.address), np.asarray(r.kind)
         access = np.asarray(IS_ACCESS[kind])
-        barrier = np.asarray(kind == BARRIER)
-        if barrier.any():
-            address = np.where(barrier, r.address + self._barriers, r.address)
-            if int(address[np.broadcast_to(barrier, n)].max()) + 1 >= BARRIERS:
-                raise UserError("too many barriers", "workload", f"at most {BARRIERS - 1} in all")
-            r = r._replace(address=address)
+        r = self._numbered(r, n, kind)
         mark = np.asarray(kind == MARK)
         op_end = np.asarray(mark & (r.address == OP_END), np.int64) if mark.any() else 0
         word0, word1 = pack(r, self._classes.of(self._group, r, access), op_end, self._plain)
+        if self._tokens:
+            needed = word1 & INSNS_MASK | lap + 1 << NEEDED
+            word1 = np.where(kind == AWAIT, needed, word1)
         counted = np.arange(1, n + 1) if kind.ndim == 0 and access else np.cumsum(np.broadcast_to(access, n))
         if not self._whole and bool(np.isin(kind, (LOCK, UNLOCK, BARRIER)).any()):
             self._whole = True
         return Packed(word0, word1, counted, ends)
+
+    def _numbered(self, r: Records, n: int, kind: Any) -> Records:
+        """The records with the numbers their barriers and tokens have in this run."""
+        barrier, token = np.asarray(kind == BARRIER), np.asarray((kind == POST) | (kind == AWAIT))
+        if barrier.any():
+            r = r._replace(address=np.where(barrier, r.address + self._numbers.barriers, r.address))
+            if int(r.address[np.broadcast_to(barrier, n)].max()) + 1 >= BARRIERS:
+                raise UserError("too many barriers", "workload", f"at most {BARRIERS - 1} in all")
+        if token.any():
+            own = r.address[np.broadcast_to(token, n)]
+            if own.min() < 0 or own.max() >= self._tokens:
+                raise UserError(f"token {own.max()}", "workload", f"one of its {self._tokens}")
+            r = r._replace(address=np.where(token, r.address + self._numbers.tokens, r.address))
+        return r
 
 
 def _cut(piece: Packed, stop: int) -> Packed:

@@ -115,6 +115,11 @@ def _prune(root: Path, keep: Path) -> None:
 CACHE = cache_folder() if HAVE_NUMBA else ""
 
 
+def is_compiled() -> bool:
+    """Does the disk cache hold this engine's compiled code?"""
+    return bool(CACHE) and any(Path(CACHE).rglob("compiled._run*.nbc"))
+
+
 def entry(f: F) -> F:
     """What Python calls: compiled at its first call, or loaded from the disk cache."""
     if not HAVE_NUMBA:

@@ -10,6 +10,7 @@ from typing import Any
 
 from numasim.engine.jit import kernel, rare
 from numasim.engine.packed import ADDRESS, KIND, KIND_MASK, OP_END_BIT
+from numasim.engine.spans import note_span
 from numasim.engine.stacks import bucket
 from numasim.engine.state import (
     ARRIVALS,
@@ -23,10 +24,12 @@ from numasim.engine.state import (
     K_COUNTING,
     K_PROBLEM,
     OP_WORDS,
+    OPERATIONS,
     RING,
+    WHAT,
     WIN_SHIFT,
 )
-from numasim.traces.records import ATOMIC, LOAD, LOCK, MARK, OP_BEGIN
+from numasim.traces.records import ATOMIC, AWAIT, LOAD, LOCK, MARK, OP_BEGIN
 
 # the order in which an access meets its causes, for the part of it that is left when it becomes the oldest:
 # 5 fill_wait, 14 os, 3 split, 4 tlb_walk, 0 l1, 1 l2, 2 l3, 12 coherence, 7 link_wait, 8 link, 9 memory_wait,
@@ -103,6 +106,8 @@ def end_operation(out: Any, ops: Any, t: int, group: int, begun: int, now: int) 
     for k in range(C_IDLE):
         out.op_rows[row + k] += ops.sum[t * OP_WORDS + k] - ops.begin[t * OP_WORDS + k]
     out.op_rows[row + C_IDLE] += 1
+    if out.spans.head[WHAT] == OPERATIONS:
+        note_span(out.spans, t, group, begun, now)
     if latency < out.op_low[group]:
         out.op_low[group] = latency
     if latency > out.op_high[group]:
@@ -128,7 +133,7 @@ def retire(p: Any, f: Any, w: Any, ops: Any, out: Any, control: Any, t: int, x: 
     """Window entry x, the thread's oldest, is done at `end` (which may lie before the one before it was)."""
     i = x << WIN_SHIFT
     kind = w.word0[i] >> KIND & KIND_MASK
-    access = kind == LOAD or kind == ATOMIC or kind == LOCK
+    access = kind == LOAD or kind == ATOMIC or kind == LOCK or kind == AWAIT
     open_loop = f.ops[t] == 3 and control[K_COUNTING] != 0
     gap = C_BRANCH if w.note[i] & 1 else C_COMPUTE
     now = f.retired[t]

@@ -40,6 +40,25 @@ class ChannelUse(NamedTuple):
     busy_ps: int  # time its data bus was occupied
 
 
+class ThreadInfo(NamedTuple):
+    """Where a thread ran, and as part of what."""
+
+    cpu: int
+    group: int  # index into groups
+
+
+class Timeline(NamedTuple):
+    """When things began and ended, thread by thread: operations or, where no thread has any, accesses that left their
+    core (its misses of L2). At most 20,000: if there were more, one in `every` of each thread."""
+
+    what: str  # "operation" or "access"
+    every: int  # 1: all of them
+    thread: Ints  # [spans] index into threads
+    begin_ps: Ints  # [spans] since counting began; of one kind and thread, in the order in which they ended
+    end_ps: Ints  # [spans]
+    name: Ints  # [spans] operations: index into groups; accesses: index into classes
+
+
 class RawResult(NamedTuple):
     """Everything a simulation counted. `classes` are the rows of most arrays: (group, call site, region) numbers."""
 
@@ -73,4 +92,6 @@ class RawResult(NamedTuple):
     accesses_simulated: int  # warm-up included
     cpu_s: float  # of simulation and trace generation together
     partial: bool = False  # stopped before its end (Ctrl-C)
+    threads: tuple[ThreadInfo, ...] = ()
+    timeline: Timeline | None = None  # None: not asked for
     causes: tuple[str, ...] = OPERATION_CAUSES

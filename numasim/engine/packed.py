@@ -3,6 +3,7 @@
 word0: address 44 bits | class 10 | kind 4 | split 1 | taken 1 | end of an operation 1
 word1: instructions 8 | dep0 8 | dep1 8 | dep2 8 | lag0 7 | lag1 7 | lag2 7 | fwd 8 | chain 1
 
+An await has, above its instructions, how often its token must have been posted in place of all that.
 chain: this record and all that follow within a window are plain links: loads that need the load before them and
 nothing else, and whose instructions issue faster than the load before can end. No record of such a stretch can start
 early, so the front end need not look ahead (core.py).
@@ -20,6 +21,7 @@ KIND, KIND_MASK = 54, 15
 SPLIT, TAKEN, OP_END_BIT = 58, 59, 60
 INSNS_MASK = 255
 DEPS, LAGS, FWD, CHAIN = 8, 32, 53, 61
+NEEDED = 8
 WINDOW = 255  # records a chain flag vouches for
 IS_ACCESS = np.isin(np.arange(16), (LOAD, STORE, ATOMIC, PREFETCH, LOCK, UNLOCK))
 

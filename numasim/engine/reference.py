@@ -55,13 +55,13 @@ class Clock(simpy.Environment):
 class Reference:
     """A machine (its arrays as Python lists) run to its end.
 
-    feed: called with the machine when a thread is out of records. progress: called with the records taken so far.
+    feed: called with the machine when a thread is out of records. pulse: the same, now and then.
     """
 
     def __init__(
-        self, m: Machine, feed: Callable[[Machine], None], progress: Callable[[int], None] | None = None
+        self, m: Machine, feed: Callable[[Machine], None], pulse: Callable[[Machine], None] = lambda m: None
     ) -> None:
-        self.m, self.feed, self.progress = m, feed, progress
+        self.m, self.feed, self.pulse = m, feed, pulse
         self.clock = Clock(0)
         self.asleep: dict[int, Event] = {}
         for t in range(m.threads):
@@ -73,8 +73,8 @@ class Reference:
         while self.m.control[K_RUNNING] > 0 and self.clock.peek() != float("inf"):
             self.clock.step()
             events += 1
-            if self.progress and events % 100_000 == 0:
-                self.progress(sum(self.m.front.pos))
+            if events % 1000 == 0:
+                self.pulse(self.m)
 
     def sleep(self, actor: int) -> Event:
         """Until somebody wakes the actor; the event's value is the time at which it then acts."""

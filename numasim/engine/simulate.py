@@ -8,13 +8,14 @@ import numpy as np
 
 from numasim.engine import state as st
 from numasim.engine.build import Seat, build
-from numasim.engine.feed import Classes, Feed, Length
-from numasim.engine.output import ACCESS_CAUSES, ChannelUse, LinkUse, RawResult
+from numasim.engine.counted import raw_result
+from numasim.engine.feed import Classes, Feed, Length, Numbers
+from numasim.engine.output import RawResult
+from numasim.engine.running import Progress, Pulse
 from numasim.errors import UserError
 
 SLICE = 1 << 21  # events between looks at the clock, so that Ctrl-C and progress get their turn
 RING_WORDS = 1 << 22  # of all trace rings together
-Progress = Callable[[int], None]
 
 
 class Thread(NamedTuple):
@@ -27,6 +28,7 @@ class Thread(NamedTuple):
     length: Length
     barriers: int = 0  # added to the numbers of its barriers
     arrivals_ps: Callable[[int], np.ndarray[Any, Any]] | None = None
+    tokens: int = 0  # added to the numbers of its tokens
 
 
 def ring_size(threads: int) -> int:
@@ -38,18 +40,24 @@ class Run:
     """A simulation under way.
 
     machine: machine.Machine. pagemap: memory.PageMap. threads: what runs where. groups: names of the groups.
+    timeline: keep when operations began and ended (output.Timeline).
     Raises UserError for machines and programs the engine cannot hold.
     """
 
-    def __init__(self, machine: Any, pagemap: Any, threads: Sequence[Thread], groups: list[str]) -> None:
+    def __init__(
+        self, machine: Any, pagemap: Any, threads: Sequence[Thread], groups: list[str], timeline: bool = False
+    ) -> None:
         self.machine, self.pagemap, self.threads, self.groups = machine, pagemap, list(threads), groups
         self.ring = ring_size(len(threads))
         seats = [Seat(t.cpu, t.group, t.program.endless, _operations(t)) for t in threads]
-        self.m = build(machine, pagemap, seats, len(groups), self.ring)
+        tokens = max((t.tokens + getattr(t.program, "tokens", 0) for t in self.threads), default=0)
+        self.m = build(machine, pagemap, seats, len(groups), self.ring, tokens, timeline)
         self.classes = Classes(np.asarray(pagemap.block), self.m.control)
         p, slot = self.m.p, self.m.front.slot
         self.feeds = [
-            Feed(t.program, t.group, t.length, self.classes, (int(slot[k]), p.cycle, p.l1), t.barriers)
+            Feed(
+                t.program, t.group, t.length, self.classes, (int(slot[k]), p.cycle, p.l1), Numbers(t.barriers, t.tokens)
+            )
             for k, t in enumerate(threads)
         ]
         self._set_parties()
@@ -113,7 +121,7 @@ class Run:
 
         m, tree = self.m, agenda(self.m)
         warm_up(m)
-        run = runner(m, tree)
+        run, pulse = runner(m, tree), Pulse(self, progress)
         try:
             while tree[1] != NEVER and m.control[st.K_RUNNING] > 0:
                 run(SLICE)
@@ -122,8 +130,7 @@ class Run:
                     raise UserError("more than 281 s of simulated time", "workload", "a shorter run or faster arrivals")
                 if m.control[st.K_STARVED]:
                     self.feed_starved(m)
-                if progress:
-                    progress(int(m.front.pos.sum()))
+                pulse(m)
         except KeyboardInterrupt:
             return False
         self._check_end(m)
@@ -136,7 +143,7 @@ class Run:
         rows = self.m.out.rows  # too large for a list, and only ever added to
         lists = st.mapped(self.m, lambda a: a if a is rows else a.tolist())
         try:
-            Reference(lists, self.feed_starved, progress).run()
+            Reference(lists, self.feed_starved, Pulse(self, progress)).run()
         except KeyboardInterrupt:
             self.m = st.mapped(lists, np.asarray)
             return False
@@ -154,74 +161,14 @@ class Run:
         if m.control[st.K_RUNNING] > 0:
             stuck = [t for t in range(m.threads) if m.front.wait[t] != st.DONE and not m.front.endless[t]]
             raise UserError(
-                f"threads {stuck} wait for each other for ever", "workload", "locks freed, barriers met by all"
+                f"threads {stuck} wait for each other for ever",
+                "workload",
+                "locks freed, barriers met by all, tokens posted",
             )
-
-    # ---- what was counted ----------------------------------------------------------------------------------------
 
     def result(self, cpu_s: float, partial: bool = False) -> RawResult:
         """Everything counted, as plain arrays."""
-        m = self.m
-        n = max(len(self.classes.keys), 1)
-        rows, low, high, events = _folded(m, n)
-        f = m.front
-        origin = int(m.control[st.K_ORIGIN])
-        ended = [int(f.ended[t]) if f.wait[t] == st.DONE else int(f.latest[t]) for t in range(m.threads)]
-        finite = [e for e, t in zip(ended, self.threads, strict=True) if not t.program.endless] or [origin]
-        stop = max(finite)
-        group_time = [0] * len(self.groups)
-        for g in range(len(self.groups)):
-            mine = [min(e, stop) - origin for e, t in zip(ended, self.threads, strict=True) if t.group == g]
-            group_time[g] = sum(mine) // max(len(mine), 1)
-        traffic = np.asarray(m.dram.traffic).reshape(len(self.groups), -1, 2) * 64
-        warm = sum(feed.warm for feed in self.feeds)
-        return RawResult(
-            groups=self.groups,
-            classes=self.classes.keys or [(0, 0, -1)],
-            bucket_edges_ps=bucket_edges(),
-            access_rows=rows,
-            access_min_ps=low,
-            access_max_ps=high,
-            op_rows=np.asarray(m.out.op_rows).reshape(len(self.groups), st.BUCKETS, st.OP_WORDS),
-            op_min_ps=np.asarray(m.out.op_low),
-            op_max_ps=np.asarray(m.out.op_high),
-            event_names=st.EVENTS,
-            counters=events,
-            links=self._links(),
-            link_series=np.asarray(m.links.series).reshape(-1, st.SERIES)[: m.links.edges],
-            channels=self._channels(),
-            channel_series=np.asarray(m.links.series).reshape(-1, st.SERIES)[m.links.edges :],
-            series_bin_ps=1 << int(m.control[st.K_BIN]),
-            node_read_bytes=traffic[:, :, 0],
-            node_write_bytes=traffic[:, :, 1],
-            group_read_bytes=traffic[:, :, 0].sum(axis=1),
-            group_write_bytes=traffic[:, :, 1].sum(axis=1),
-            group_time_ps=np.array(group_time, np.int64),
-            simulated_ps=max(stop - origin, 0),
-            accesses_simulated=int(rows[:, :, st.COUNT].sum()) + warm,
-            cpu_s=cpu_s,
-            partial=partial,
-        )
-
-    def _links(self) -> list[LinkUse]:
-        net, topology = self.m.links, self.machine.topology
-        out = []
-        for k, edge in enumerate(topology.edges):
-            requests, lines = int(net.messages[2 * k]), int(net.messages[2 * k + 1])
-            sent = requests * edge.request_bytes + lines * edge.data_bytes
-            ends = topology.vertices[edge.source], topology.vertices[edge.target]
-            out.append(LinkUse(*ends, edge.link, sent, int(net.busy[k]), edge.bandwidth_gbps * edge.count))
-        return out
-
-    def _channels(self) -> list[ChannelUse]:
-        d, out = self.m.dram, []
-        for node in range(d.nodes):
-            burst = int(d.par[node * 32 + 4])
-            for k in range(int(d.channels[node])):
-                ch = int(d.first[node]) + k
-                read, write = (int(d.busy[2 * ch + w]) for w in (0, 1))
-                out.append(ChannelUse(node, k, read // burst * 64, write // burst * 64, read + write))
-        return out
+        return raw_result(self, cpu_s, partial)
 
 
 def _operations(t: Thread) -> int:
@@ -241,29 +188,6 @@ def _arrays(lists: Any, like: Any) -> Any:
     return type(like)(*parts)
 
 
-def _folded(m: st.Machine, n: int) -> tuple[Any, Any, Any, Any]:
-    """Rows, extremes and events of the n classes in use, the loads that were only counted as L1 hits among them."""
-    rows = np.asarray(m.out.rows).reshape(-1, st.BUCKETS, 16)[:n].copy()
-    low, high = np.asarray(m.out.low)[:n].copy(), np.asarray(m.out.high)[:n].copy()
-    events = np.asarray(m.out.events).reshape(-1, st.EVENT_WORDS)[:n, : len(st.EVENTS)].copy()
-    hits, l1 = np.asarray(m.out.l1)[:n], m.p.l1
-    bucket = int(np.searchsorted(bucket_edges(), l1, "right")) - 1
-    rows[:, bucket, ACCESS_CAUSES.index("l1")] += hits * l1
-    rows[:, bucket, st.COUNT] += hits
-    low[hits > 0] = np.minimum(low[hits > 0], l1)
-    high[hits > 0] = np.maximum(high[hits > 0], l1)
-    events[:, st.E_LOAD] += hits
-    return rows, low, high, events
-
-
-def bucket_edges() -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Picoseconds at which the histogram's buckets begin, and the end of the last: (BUCKETS + 1,)."""
-    b = np.arange(st.BUCKETS + 1)
-    edges = 2.0 ** (10 + b // st.PER) * (1 + b % st.PER / st.PER)
-    edges[0] = 0
-    return np.asarray(edges)
-
-
 def simulate(
     machine: Any,
     pagemap: Any,
@@ -271,13 +195,14 @@ def simulate(
     groups: list[str],
     scheduler: str = "compiled",
     progress: Progress | None = None,
+    timeline: bool = False,
 ) -> RawResult:
     """Simulate and hand back what was counted. scheduler: "compiled" or "simpy"; both give the same result.
 
-    progress: called now and then with the records taken so far. Raises UserError.
+    progress: called now and then with how far it is. timeline: see Run. Raises UserError.
     """
     began = time.process_time()
-    run = Run(machine, pagemap, threads, groups)
+    run = Run(machine, pagemap, threads, groups, timeline)
     if scheduler == "compiled":
         from numasim.engine.compiled import warm_up
 

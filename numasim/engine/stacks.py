@@ -3,7 +3,9 @@
 from typing import Any
 
 from numasim.engine.jit import kernel, rare
+from numasim.engine.spans import forget_spans, note_span
 from numasim.engine.state import (
+    ACCESSES,
     BUCKETS,
     C_FILL,
     C_OS,
@@ -12,6 +14,8 @@ from numasim.engine.state import (
     EVENT_WORDS,
     SERIES,
     SLOT_SHIFT,
+    WHAT,
+    WIN_SHIFT,
 )
 from numasim.engine.vectors import pour, width
 
@@ -31,13 +35,20 @@ def count(out: Any, klass: int, event: int) -> None:
     out.events[klass * EVENT_WORDS + event] += 1
 
 
+@rare
+def new_high(out: Any, klass: int, latency: int, t: int, numbers: Any, at: int) -> None:
+    """The slowest of a class so far."""
+    out.high[klass] = latency
+    out.slowest[klass] = numbers[at] << 14 | t
+
+
 @kernel
-def extremes(out: Any, klass: int, latency: int) -> None:
-    """Keep the smallest and largest latency of a class."""
+def extremes(out: Any, klass: int, latency: int, t: int, numbers: Any, at: int) -> None:
+    """Keep the smallest and largest latency of a class, and whose the largest is: record numbers[at] of thread t."""
     if latency < out.low[klass]:
         out.low[klass] = latency
     if latency > out.high[klass]:
-        out.high[klass] = latency
+        new_high(out, klass, latency, t, numbers, at)
 
 
 @kernel
@@ -45,17 +56,23 @@ def account(out: Any, s: Any, a: int, end: int) -> None:
     """Slot a's access is done: its stack, whose last word is the count, is poured into its latency's row."""
     klass = s.klass[a << SLOT_SHIFT]
     latency = end - s.t0[a << SLOT_SHIFT]
-    extremes(out, klass, latency)
+    thread = s.thread[a << SLOT_SHIFT]
+    extremes(out, klass, latency, thread, s.number, a << SLOT_SHIFT)
+    if out.spans.head[WHAT] == ACCESSES:
+        note_span(out.spans, thread, klass, end - latency, end)
     s.stack[(a << SLOT_SHIFT) + COUNT] = 1
     pour(out.rows, (klass * BUCKETS + bucket(latency)) * 16, s.stack, a << SLOT_SHIFT)
 
 
 @kernel
-def account_private(out: Any, klass: int, waited: int, why: int, os: int, tlb: int, cause: int, rest: int) -> None:
-    """One access that ended in its own core's caches: time waited and why, interrupted, translation, the rest."""
+def account_private(
+    out: Any, w: Any, x: int, klass: int, waited: int, why: int, os: int, tlb: int, cause: int, rest: int
+) -> None:
+    """One access (window entry x) that ended in its own core's caches: time waited and why, interrupted, translation,
+    the rest."""
     latency = waited + os + tlb + rest
     row = (klass * BUCKETS + bucket(latency)) * 16
-    extremes(out, klass, latency)
+    extremes(out, klass, latency, x >> 8, w.number, x << WIN_SHIFT)
     out.rows[row + COUNT] += 1
     out.rows[row + why] += waited
     out.rows[row + C_OS] += os
@@ -101,17 +118,17 @@ def joined_stack(snap: Any, x: int, stack: Any, a: int) -> None:
 
 
 @rare
-def account_joined(out: Any, snap: Any, x: int, klass: int, latency: int) -> None:
+def account_joined(out: Any, w: Any, x: int, klass: int, latency: int) -> None:
     """A joined load is done, its stack being the snapshot."""
     row = (klass * BUCKETS + bucket(latency)) * 16
-    extremes(out, klass, latency)
+    extremes(out, klass, latency, x >> 8, w.number, x << WIN_SHIFT)
     for k in range(COUNT):
-        out.rows[row + k] += snap[(x << 4) + k]
+        out.rows[row + k] += w.stack[(x << 4) + k]
     out.rows[row + COUNT] += 1
 
 
 @rare
-def begin_counting(out: Any, links: Any, dram: Any, classes: int) -> None:
+def begin_counting(out: Any, links: Any, dram: Any, classes: int, threads: int) -> None:
     """Warm-up is over: all that was counted so far is forgotten."""
     for i in range(classes * BUCKETS * 16):
         out.rows[i] = 0
@@ -121,6 +138,8 @@ def begin_counting(out: Any, links: Any, dram: Any, classes: int) -> None:
         out.l1[i] = 0
         out.low[i] = 1 << 62
         out.high[i] = 0
+        out.slowest[i] = -1
+    forget_spans(out.spans, threads)
     for i in range(links.edges):
         links.messages[2 * i] = 0
         links.messages[2 * i + 1] = 0

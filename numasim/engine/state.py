@@ -188,7 +188,7 @@ class Slot(NamedTuple):
     data: Array  # 1: the message carries the line
     buffer: Array  # 1: holds a fill buffer, 0: a prefetch buffer
     page: Array  # index in Directory.page
-    lock: Array
+    number: Array  # of the record, where it is one's own miss
     probe: Array  # 1: fetches the second line of a split access
     demand: Array  # 1: an access of the program, 0: a prefetch
     row: Array
@@ -277,7 +277,7 @@ class Tlbs(NamedTuple):
 
 
 class Sync(NamedTuple):
-    """Locks and barriers."""
+    """Locks, barriers, tokens."""
 
     mask: int  # locks - 1
     key: Array  # [lock] its line's address + 1 (open addressing)
@@ -285,6 +285,25 @@ class Sync(NamedTuple):
     waiting: Array  # [lock] list of slots
     arrived: Array  # [barrier] threads that are there
     parties: Array  # [barrier]
+    posted: Array  # [token] how often
+    awaiting: Array  # [token] list of window entries
+
+
+class Spans(NamedTuple):
+    """When operations, or accesses that left their core, began and ended: some of them, where that is asked for."""
+
+    head: Array  # what is kept: NOTHING, OPERATIONS, ACCESSES; how many; one in 2**so many; room
+    seen: Array  # [thread] how many there were
+    thread: Array  # [span]
+    number: Array  # [span] of those of its thread
+    name: Array  # [span] group, class
+    begin: Array  # [span]
+    end: Array  # [span]
+
+
+NOTHING, OPERATIONS, ACCESSES = range(3)
+WHAT, KEPT, EVERY, ROOM = range(4)  # words of Spans.head
+SPANS = 20_000  # kept at most
 
 
 class Out(NamedTuple):
@@ -295,10 +314,12 @@ class Out(NamedTuple):
     rows: Array  # [class, BUCKETS, 16]
     low: Array  # [class] smallest latency
     high: Array
+    slowest: Array  # [class] whose that was: number of the record << 14 | thread, -1 for none
     events: Array  # [class, EVENT_WORDS]
     op_rows: Array  # [group, BUCKETS, OP_WORDS]
     op_low: Array
     op_high: Array
+    spans: Spans
 
 
 class Ops(NamedTuple):

@@ -1,12 +1,21 @@
 """The counted arrays as plain JSON values: the "detail" of a result file, from which everything else follows."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from numasim.engine.output import ACCESS_CAUSES, OPERATION_CAUSES, ChannelUse, Ints, LinkUse, RawResult
+from numasim.engine.output import (
+    ACCESS_CAUSES,
+    OPERATION_CAUSES,
+    ChannelUse,
+    Ints,
+    LinkUse,
+    RawResult,
+    ThreadInfo,
+    Timeline,
+)
 
 VERSION = 1
 
@@ -54,6 +63,17 @@ class Series(msgspec.Struct, forbid_unknown_fields=True):
     channels: list[list[int]]
 
 
+class Spans(msgspec.Struct, forbid_unknown_fields=True):
+    """A timeline, by columns."""
+
+    what: Literal["operation", "access"]
+    every: Whole
+    thread: list[Whole]
+    begin_ps: list[int]
+    end_ps: list[int]
+    name: list[Whole]
+
+
 class Detail(msgspec.Struct, forbid_unknown_fields=True):
     """A RawResult and the names of its sites and regions."""
 
@@ -69,6 +89,8 @@ class Detail(msgspec.Struct, forbid_unknown_fields=True):
     links: list[LinkUse]
     channels: list[ChannelUse]
     series: Series
+    threads: list[ThreadInfo] = []
+    timeline: Spans | None = None
 
 
 def to_detail(raw: RawResult, sites: list[list[str]], regions: list[str]) -> dict[str, Any]:
@@ -98,7 +120,8 @@ def to_detail(raw: RawResult, sites: list[list[str]], regions: list[str]) -> dic
     found: dict[str, Any] = msgspec.to_builtins(
         Detail(
             VERSION, raw.partial, int(raw.simulated_ps), int(raw.accesses_simulated), raw.bucket_edges_ps.tolist(),
-            list(raw.event_names), regions, groups, classes, raw.links, raw.channels, series,
+            list(raw.event_names), regions, groups, classes, raw.links, raw.channels, series, list(raw.threads),
+            _spans(raw.timeline),
         )
     )  # fmt: skip
     return found
@@ -140,8 +163,34 @@ def from_detail(detail: Detail, cpu_s: float) -> tuple[RawResult, list[list[str]
         accesses_simulated=detail.accesses_simulated,
         cpu_s=cpu_s,
         partial=detail.partial,
+        threads=_threads(detail),
+        timeline=_timeline(detail),
     )
     return raw, [g.sites for g in groups], detail.regions
+
+
+def _spans(timeline: Timeline | None) -> Spans | None:
+    if timeline is None:
+        return None
+    what = cast(Literal["operation", "access"], timeline.what)
+    return Spans(what, timeline.every, *(column.tolist() for column in timeline[2:]))
+
+
+def _threads(detail: Detail) -> tuple[ThreadInfo, ...]:
+    if any(not 0 <= thread.group < len(detail.groups) for thread in detail.threads):
+        raise ValueError("a thread of a group that is not there")
+    return tuple(detail.threads)
+
+
+def _timeline(detail: Detail) -> Timeline | None:
+    spans = detail.timeline
+    if spans is None:
+        return None
+    n, names = len(spans.thread), len(detail.groups if spans.what == "operation" else detail.classes)
+    if max(spans.thread, default=-1) >= len(detail.threads) or max(spans.name, default=-1) >= names:
+        raise ValueError("a span of what is not there")
+    columns = (spans.thread, spans.begin_ps, spans.end_ps, spans.name)
+    return Timeline(spans.what, spans.every, *(_ints(column, n) for column in columns))
 
 
 def _histogram(rows: Ints, least: np.int64, most: np.int64, causes: tuple[str, ...]) -> Histogram:

@@ -58,6 +58,7 @@ def to_dict(result: Result) -> dict[str, Any]:
             for memory in result.memory
         ],
         "simulated_ns": result.simulated_ns,
+        "partial": result.partial,
         "host": asdict(result.host),
         "provenance": result.provenance,
         "detail": to_detail(result.raw, result.sites, result.regions),

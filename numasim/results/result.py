@@ -41,6 +41,29 @@ class TailRow(NamedTuple):
     stack_ns: dict[str, float]  # mean nanoseconds by cause; sums to mean_ns
 
 
+class Thread(NamedTuple):
+    """A thread of the simulated program."""
+
+    cpu: int
+    group: str
+
+
+class Timeline(NamedTuple):
+    """When things began and ended: operations or, where no thread has any, accesses that left their core.
+
+    At most 20,000 are kept. If there were more, `every` is a power of two: of each thread, its first and then every so
+    many are here. The others are in the distributions all the same.
+    """
+
+    what: str  # "operation" or "access"
+    every: int  # 1: all of them
+    thread: Ints  # [spans] index into Result.threads
+    begin_ps: Ints  # [spans] since counting began
+    end_ps: Ints  # [spans]
+    name: Ints  # [spans] index into names
+    names: list[str]  # of operations the group; of accesses "site, region", after the group if there are several
+
+
 class Result:
     """What a run returned. Everything is of all groups together unless it says a group."""
 
@@ -92,6 +115,23 @@ class Result:
     def memory(self) -> list[MemoryLoad]:
         """The memory of every node."""
         return memory_loads(self.raw)
+
+    @cached_property
+    def threads(self) -> list[Thread]:
+        """The threads in the order of their numbers; empty if the result is from an older file."""
+        return [Thread(cpu, self.raw.groups[group]) for cpu, group in self.raw.threads]
+
+    @cached_property
+    def timeline(self) -> Timeline | None:
+        """When operations or accesses began and ended, or None if that was not asked for (run(..., timeline=True))."""
+        raw = self.raw.timeline
+        if raw is None:
+            return None
+        names = list(self.raw.groups)
+        if raw.what == "access":
+            by: tuple[By, ...] = ("group", "site", "region") if len(names) > 1 else ("site", "region")
+            names = [", ".join(part for part in self._key(key, by) if part) for key in self.raw.classes]
+        return Timeline(*raw, names)
 
     @property
     def simulated_ns(self) -> float:

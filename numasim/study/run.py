@@ -1,214 +1,84 @@
-"""Run a scenario: workloads laid out, threads seated, the engine driven, the result named."""
+"""Run a scenario: laid out, simulated, the result named."""
 
-import re
+from __future__ import annotations
+
+import math
+import time
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 import numasim
-from numasim.errors import UserError, told_in
+from numasim.errors import told_in
 from numasim.machine import Machine, load
-from numasim.memory import AddressSpace, PageMap, Placement, Region
-from numasim.memory.capacity import NodeMemory, require_room
 from numasim.results import host
 from numasim.results.result import Result
-from numasim.study.scenario import Group, Scenario, single
-from numasim.study.seats import cpus_of, placement_of
-from numasim.workloads import base as workloads
+from numasim.study.prepare import Part, prepare, title
+from numasim.study.scenario import Scenario, single
 
-DEFAULT_ACCESSES, LOADED_ACCESSES = 1_000_000, 100_000
-LOWEST_RATE, HIGHEST_RATE = 1.0, 1e12  # arrivals a second: gaps, in ps, are from a second down to one
+if TYPE_CHECKING:
+    from numasim.engine.running import Running
+
 Report = Callable[[str, float], None]
 
 
-class GroupSpace:
-    """The address space as one group sees it: a task with its policy and page size, unless a rule says otherwise.
-
-    names: of the regions it has been given.
-    """
-
-    def __init__(self, space: AddressSpace, scenario: Scenario, group: Group, task: int) -> None:
-        self._space, self._scenario, self._group, self._task = space, scenario, group, task
-        self.names: set[str] = set()
-
-    def region(self, name: str, size_bytes: int, *, touch_node: int | None = None) -> Region:
-        """A region of the group. A rule for GROUP.NAME goes before one for NAME."""
-        self.names.add(name)
-        rules = {rule.name: rule for rule in self._scenario.regions}
-        rule = rules.get(f"{self._group.name}.{name}") or rules.get(name)
-        pages = (rule.pages if rule else "") or self._group.pages
-        with told_in(f"region {rule.name}" if rule else ""):
-            placement = placement_of(self._scenario.machine, rule) if rule else None
-            return self._space.region(name, size_bytes, pages, placement, touch_node, self._task)
-
-
-def run(machine: Machine | str, workload: str, progress: Report | None = None, **words: Any) -> Result:
+def run(
+    machine: Machine | str, workload: str, progress: Report | None = None, timeline: bool = False, **words: Any
+) -> Result:
     """Simulate one workload on a machine.
 
     machine: a machine, or a name or file. words: keys of the workload (length="1e6"), the keys all have (threads,
     accesses, laps, warmup, arrivals), and options as on the command line: cpunodebind, physcpubind, membind, preferred,
     interleave, weighted_interleave, localalloc, pages, page_tables, seed, scheduler. progress(what, share done).
-    Raises UserError.
+    timeline: keep when operations began and ended (Result.timeline). Raises UserError.
     """
     whole = load(machine) if isinstance(machine, str) else machine
-    return run_scenario(single(whole, workload, words), progress)
+    return run_scenario(single(whole, workload, words), progress, timeline)
 
 
-def arrivals(text: str, threads: int, seed: int, thread: int) -> Callable[[int], Any] | None:
-    """Gaps in ps between a thread's operations, n at a time. text: "", "poisson:RATE/s" or "fixed:RATE/s", RATE being
-    that of all `threads` together. Raises UserError."""
-    if not text:
-        return None
-    found = re.fullmatch(r"(poisson|fixed):(\d+\.?\d*(?:[eE][+-]?\d+)?)([kM]?)(?:/s)?", text, re.ASCII)
-    rate = float(found[2]) * {"": 1, "k": 1e3, "M": 1e6}[found[3]] if found else 0.0
-    if not found or not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        what = f"rate {rate:g}/s" if found else f"{text!r} is no arrival process"
-        limits = f"poisson:RATE/s or fixed:RATE/s, such as poisson:50000/s, from {LOWEST_RATE:g} to {HIGHEST_RATE:g}/s"
-        raise UserError(what, "arrivals", limits)
-    mean = 1e12 * threads / rate
-    # a counter-based stream of its own for each thread: adding a thread shifts no other's arrivals
-    stream = np.random.Generator(np.random.Philox(key=[seed, 1 << 32 | thread]))
-    if found[1] == "fixed":
-        return lambda n: np.full(n, round(mean), np.int64)
-    return lambda n: np.maximum(stream.exponential(mean, n), 1).astype(np.int64)
-
-
-class _Part:
-    """A group with what was made of it. space: None for the first, which makes the address space."""
-
-    def __init__(self, group: Group, scenario: Scenario, space: AddressSpace | None, taken: list[int]) -> None:
-        machine = scenario.machine
-        self.group = group
-        self.workload = workloads.make(group.workload, group.keys)
-        needed = self.workload.threads() if hasattr(self.workload, "threads") else self.workload.default_threads
-        self.cpus = cpus_of(machine, group, group.threads or needed, taken)
-        nodes = [machine.topology.cpu_node(cpu) for cpu in self.cpus]
-        rng = np.random.Generator(np.random.Philox(key=[scenario.seed, len(taken)]))
-        placement = placement_of(machine, group) or Placement()
-        require_room(machine, self.workload.least_bytes(machine, len(self.cpus)), placement, bool(scenario.regions))
-        if space is None:
-            tables, task = _table_node(scenario), 0
-            self.space = AddressSpace(machine, scenario.seed, group.pages, placement, tables, nodes[0])
-        else:
-            self.space, task = space, space.task(placement, nodes[0])
-        self.view = GroupSpace(self.space, scenario, group, task)
-        ctx = workloads.Context(machine, self.view, rng, list(range(len(self.cpus))), nodes)
-        self.program = self.workload.build(ctx)
-        self.notes = list(getattr(self.program, "notes", ()))
-
-
-def _table_node(scenario: Scenario) -> int | None:
-    """The node of all page tables, if there is one. Raises UserError."""
-    if not scenario.page_tables:
-        return None
-    where = "page_tables" if scenario.file else "--page-tables"
-    if not scenario.page_tables.isdecimal():
-        raise UserError(f"{scenario.page_tables!r} is no node", where, "a node's number")
-    node = int(scenario.page_tables)
-    NodeMemory(scenario.machine).require([node], where)
-    return node
-
-
-def _lengths(part: _Part) -> list[Any]:
-    """How long each thread runs: what was asked for, else one lap or its share of a million accesses."""
-    from numasim.engine.feed import Length
-
-    group, threads = part.group, part.program.threads
-    finite = max(1, sum(not t.endless for t in threads))
-    out = []
-    for t in threads:
-        accesses = -(-group.accesses // finite) if group.accesses else 0
-        warmup = group.warmup
-        if not group.accesses and not group.laps:
-            accesses = max(t.lap_accesses, DEFAULT_ACCESSES // finite)
-            if finite < len(threads):  # under load that others make: a lap would take minutes, and tell no more
-                accesses, warmup = min(accesses, LOADED_ACCESSES), 0 if warmup == 1 else warmup
-        out.append(Length(warmup, accesses, group.laps))
-    return out
-
-
-def run_scenario(scenario: Scenario, progress: Report | None = None) -> Result:
-    """Simulate a scenario. progress(what, share done; below 0: unknown) is called now and then. Raises UserError."""
+def run_scenario(scenario: Scenario, progress: Report | None = None, timeline: bool = False) -> Result:
+    """Simulate a scenario. progress(what, share done; below 0: unknown) is called now and then. timeline: as `run`.
+    Raises UserError."""
     with told_in(scenario.file):
-        return _run(scenario, progress or (lambda what, done: None))
+        return _run(scenario, progress or (lambda what, done: None), timeline)
 
 
-def _laid_out(scenario: Scenario) -> tuple[list[_Part], PageMap]:
-    """The groups in their order, and the memory of all of them."""
-    _table_node(scenario)  # a mistake in it is none of a group
-    parts: list[_Part] = []
-    taken: list[int] = []
-    for group in scenario.groups:
-        with told_in(f"group {group.name}" if scenario.file else ""):
-            parts.append(_Part(group, scenario, parts[0].space if parts else None, taken))
-        taken += parts[-1].cpus
-    pagemap = parts[0].space.finish()
-    _check_rules(scenario, parts)
-    return parts, pagemap
-
-
-def _run(scenario: Scenario, tell: Report) -> Result:
-    from numasim.engine.simulate import Thread, simulate
+def _run(scenario: Scenario, tell: Report, timeline: bool) -> Result:
+    from numasim.engine.jit import is_compiled
+    from numasim.engine.simulate import simulate
 
     tell("laying out memory", -1.0)
-    machine = scenario.machine
-    parts, pagemap = _laid_out(scenario)
-    threads: list[Thread] = []
-    names: list[str] = []
-    sites: list[list[str]] = []
-    barriers = 0
-    for part in parts:
-        lengths = _lengths(part)
-        for k, program in enumerate(part.program.threads):
-            name = part.group.name if not program.group else program.group
-            if len(parts) > 1 and program.group:
-                name = f"{part.group.name}.{program.group}"
-            if name not in names:
-                names.append(name)
-                sites.append(part.program.sites)
-            gaps = (
-                None if program.endless else arrivals(part.group.arrivals, len(part.cpus), scenario.seed, len(threads))
-            )
-            if gaps is not None and not program.operations:
-                raise UserError("this workload has no operations", f"group {part.group.name}, key arrivals", "none")
-            threads.append(Thread(part.cpus[k], names.index(name), program, lengths[k], barriers, gaps))
-        barriers += max((max(p.barriers, default=-1) + 1 for p in part.program.threads), default=0)
-    total = sum(
-        t.length.accesses + t.program.lap_accesses * (t.length.warmup + t.length.laps)
-        for t in threads
-        if not t.program.endless
-    )
-    tell("simulating", 0.0)
-    raw = simulate(
-        machine,
-        pagemap,
-        threads,
-        names,
-        scenario.scheduler,
-        lambda done: tell("simulating", min(done / max(total, 1), 1.0)),
-    )
-    regions = [region.name for region in pagemap.regions]
-    return Result(raw, sites, regions, _provenance(scenario, parts, pagemap, raw))
+    made = prepare(scenario)
+    first = scenario.scheduler == "compiled" and not is_compiled()
+    tell("compiling the engine for this host, once" if first else "simulating", -1.0)
+    narrate = narrator(tell)
+    raw = simulate(scenario.machine, made.pagemap, made.threads, made.groups, scenario.scheduler, narrate, timeline)
+    regions = [region.name for region in made.pagemap.regions]
+    return Result(raw, made.sites, regions, _provenance(scenario, made.parts, raw))
 
 
-def _check_rules(scenario: Scenario, parts: list[_Part]) -> None:
-    """A rule for a region that is not there is a slip, not a wish. Raises UserError."""
-    plain = {name for part in parts for name in part.view.names}
-    known = plain | {f"{part.group.name}.{name}" for part in parts for name in part.view.names}
-    for rule in scenario.regions:
-        if rule.name not in known:
-            raise UserError(f"no region {rule.name!r}", "[[region]]", "one of " + ", ".join(sorted(plain)))
+def narrator(tell: Report) -> Callable[[Running], None]:
+    """Tells how far a simulation is in words: accesses done, their rate since it was first called, percentiles."""
+    from numasim.results.figures import count, ns, rate
+
+    first: list[tuple[float, int]] = []  # when it was first called, and the accesses then
+
+    def progress(running: Running) -> None:
+        now = time.perf_counter()
+        text = f"{count(running.accesses)} accesses"
+        if first:
+            seconds, accesses = now - first[0][0], running.accesses - first[0][1]
+            text += f", {rate(accesses / max(seconds, 1e-9))}/s"
+        else:
+            first.append((now, running.accesses))
+        if not math.isnan(running.p50_ns):
+            text += f", p50 {ns(running.p50_ns)} ns, p99 {ns(running.p99_ns)} ns"
+        tell(text, running.done)
+
+    return progress
 
 
-def _provenance(scenario: Scenario, parts: list[_Part], pagemap: PageMap, raw: Any) -> dict[str, Any]:
+def _provenance(scenario: Scenario, parts: list[Part], raw: Any) -> dict[str, Any]:
     """Version, everything that was asked for, seed, host; a title and notes for people."""
-    told = []
-    for part in parts:
-        keys = "".join(f" {key}={value}" for key, value in part.group.keys.items())
-        cpus = f"CPU {part.cpus[0]}" if len(part.cpus) == 1 else f"{len(part.cpus)} CPUs"
-        memory = str(placement_of(scenario.machine, part.group) or "memory local").removeprefix("--")
-        told.append(f"{part.group.workload}{keys} on {cpus}, {memory}, pages {part.group.pages}")
     notes = [note for part in parts for note in part.notes]
     loads = int(raw.counters[:, raw.event_names.index("LLC-loads")].sum())
     if loads:
@@ -219,6 +89,6 @@ def _provenance(scenario: Scenario, parts: list[_Part], pagemap: PageMap, raw: A
         "configuration": scenario.expanded(),
         "seed": scenario.seed,
         "host": host.description(),
-        "title": f"{scenario.machine.title()}: {'; '.join(told)}",
+        "title": title(scenario, parts),
         "notes": notes,
     }

@@ -11,7 +11,7 @@ from numasim.errors import UserError
 from numasim.traces.blocks import Blocks, Space, move, place, touched
 from numasim.traces.dependence import Rule, choose
 from numasim.traces.parquet import TYPES, Meta, Reader
-from numasim.traces.records import ATOMIC, LOCK, MARK, OP_END, PREFETCH, UNLOCK, Records
+from numasim.traces.records import ATOMIC, AWAIT, LOCK, MARK, OP_END, POST, PREFETCH, UNLOCK, WAIT, Records
 from numasim.traces.thread_rows import Regions, ThreadRows
 
 SITES = 254  # that keep their name; all others share one more
@@ -35,6 +35,7 @@ class TraceThread(NamedTuple):
     operations: bool = False
     barriers: tuple[int, ...] = ()
     counts: bool = False
+    tokens: int = 0
 
 
 class TraceProgram(NamedTuple):
@@ -56,7 +57,7 @@ class Survey(NamedTuple):
     """What the first pass found in what will be replayed.
 
     blocks: touched, ascending.  site_accesses: by the file's site number.  accesses, operations: by thread number.
-    regions: the marks.  left_out: accesses between regions.
+    regions: the marks.  left_out: accesses between regions.  tokens: those posted, ascending.
     """
 
     blocks: npt.NDArray[np.int64]
@@ -65,6 +66,7 @@ class Survey(NamedTuple):
     operations: npt.NDArray[np.int64]
     regions: Regions
     left_out: int
+    tokens: npt.NDArray[np.int64]
 
 
 def program(
@@ -92,10 +94,11 @@ def program(
     for number in numbers:
 
         def lap(_: int, number: int = number) -> Iterator[Records]:
-            return _lap(str(path), ThreadRows(number, last_off), blocks, site_number, rule)
+            return _lap(str(path), ThreadRows(number, last_off), blocks, site_number, rule, found.tokens)
 
-        operations, counts = bool(found.operations[number]), found.regions.on > 0
-        threads.append(TraceThread(lap, int(found.accesses[number]), operations=operations, counts=counts))
+        accesses, operations = int(found.accesses[number]), bool(found.operations[number])
+        counts, tokens = found.regions.on > 0, len(found.tokens)
+        threads.append(TraceThread(lap, accesses, operations=operations, counts=counts, tokens=tokens))
     return TraceProgram(threads, sites, rule, found.left_out, reader.meta)
 
 
@@ -105,6 +108,7 @@ def survey(reader: Reader) -> Survey:
     site_accesses = np.zeros(len(reader.meta.sites), np.int64)
     accesses, operations = np.zeros(65536, np.int64), np.zeros(65536, np.int64)
     regions, left_out = Regions(), 0
+    posted: list[Any] = []  # (thread, token)
     for chunk in reader.chunks(("address", "thread", "site", "kind", "size")):
         thread, site, kind, size = (cast(npt.NDArray[Any], c) for c in chunk[1:5])
         inside = ~regions.outside(kind, chunk.address)
@@ -118,9 +122,22 @@ def survey(reader: Reader) -> Survey:
         site_accesses += counts
         accesses += np.bincount(thread[memory], minlength=65536)
         operations += np.bincount(thread[inside & (kind == MARK) & (chunk.address == OP_END)], minlength=65536)
+        posts = inside & (kind == POST)
+        if posts.any():
+            posted.append(np.stack([thread[posts].astype(np.int64), chunk.address[posts]]))
     if not regions.in_turn:
         raise UserError("its marks do not begin and end counting in turn", reader.path)
-    return Survey(blocks, site_accesses, accesses, operations, regions, left_out)
+    tokens = _posted(posted, accesses, reader.path)
+    return Survey(blocks, site_accesses, accesses, operations, regions, left_out, tokens)
+
+
+def _posted(pieces: list[Any], accesses: npt.NDArray[np.int64], path: str) -> npt.NDArray[np.int64]:
+    """The tokens posted by threads that are replayed. Raises UserError if one is posted twice."""
+    thread, token = np.concatenate(pieces, axis=1) if pieces else np.zeros((2, 0), np.int64)
+    tokens, times = np.unique(token[accesses[thread] > 0], return_counts=True)
+    if (times > 1).any():
+        raise UserError(f"token {tokens[times > 1][0]} is posted twice", path, "each posted once")
+    return tokens
 
 
 def name_sites(accesses: npt.NDArray[np.int64], names: list[str]) -> tuple[npt.NDArray[np.uint8], list[str]]:
@@ -139,7 +156,27 @@ def _is_memory(kind: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return is_memory
 
 
-def _lap(path: str, pick: ThreadRows, blocks: Blocks, site: npt.NDArray[np.uint8], rule: str) -> Iterator[Records]:
+def _renumbered(columns: dict[str, Any], tokens: npt.NDArray[np.int64]) -> None:
+    """Tokens become their places among those that are posted. Whoever awaits one that is not, since its post was left
+    out or another thread's before the recording, does not wait."""
+    kind, address = columns["kind"], columns["address"]
+    own = np.flatnonzero((kind == POST) | (kind == AWAIT))
+    if not len(own):
+        return
+    known, place = np.isin(address[own], tokens), np.searchsorted(tokens, address[own])
+    columns["kind"] = kind = kind.copy()
+    kind[own[~known]] = WAIT  # of no cycles
+    address[own] = np.where(known, place, 0)
+
+
+def _lap(
+    path: str,
+    pick: ThreadRows,
+    blocks: Blocks,
+    site: npt.NDArray[np.uint8],
+    rule: str,
+    tokens: npt.NDArray[np.int64],
+) -> Iterator[Records]:
     """One thread's records, from the file's beginning to its end."""
     apply = Rule(rule) if rule != "exact" else None
     insns = AtLeastOne()
@@ -155,6 +192,7 @@ def _lap(path: str, pick: ThreadRows, blocks: Blocks, site: npt.NDArray[np.uint8
         columns["address"], columns["size"] = rows.address.copy(), rows.size.copy()
         moved = move(blocks, rows.address[memory], rows.size[memory], path)
         columns["address"][memory], columns["size"][memory] = moved
+        _renumbered(columns, tokens)
         columns["site"] = site[rows.site]
         columns["insns"] = insns.spread(rows.insns)
         for name in (*NEEDS, "fwd"):

@@ -78,6 +78,7 @@ class ThreadProgram(NamedTuple):
     operations: laps hold OP_END marks.
     counts: laps hold COUNT_ON and COUNT_OFF marks, which say what counts; one lap is run.
     barriers: numbers of the barriers this thread takes part in; one opens when all its threads have come to it.
+    tokens: how many tokens the threads of its program post and await (from 0 up), the same for all of them.
     """
 
     lap: Callable[[int], Iterator[Records]]
@@ -88,6 +89,7 @@ class ThreadProgram(NamedTuple):
     operations: bool = False
     barriers: tuple[int, ...] = ()
     counts: bool = False
+    tokens: int = 0
 
 
 class Program(NamedTuple):

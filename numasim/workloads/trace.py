@@ -31,7 +31,7 @@ class Trace(Workload):
         rule = self.dependence or None
         recorded = replay.program(self.file, ctx.space, rule, touch_node=ctx.nodes[0])
         threads = [
-            ThreadProgram(thread.lap, thread.lap_accesses, True, operations=thread.operations, counts=thread.counts)
-            for thread in recorded.threads
+            ThreadProgram(t.lap, t.lap_accesses, True, operations=t.operations, counts=t.counts, tokens=t.tokens)
+            for t in recorded.threads
         ]
         return Program(threads, recorded.sites, (f"dependence={recorded.dependence}",))

@@ -1,4 +1,4 @@
-"""Programs made at random: all kinds of records, dependences of all reaches, shared data, locks, barriers."""
+"""Programs made at random: all kinds of records, dependences of all reaches, shared data, locks, barriers, tokens."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,14 @@ import numpy as np
 
 from numasim.traces.records import (
     ATOMIC,
+    AWAIT,
     BARRIER,
     BRANCH,
     LOAD,
     LOCK,
     MARK,
     OP_END,
+    POST,
     PREFETCH,
     STORE,
     UNLOCK,
@@ -20,11 +22,15 @@ from numasim.traces.records import (
 )
 from numasim.workloads.base import ThreadProgram
 
+TURNS = 6  # a lap, where threads post and await tokens
+
 
 def mixed(
-    base: int, size: int, seed: int, records: int, synchronised: bool, operations: bool, chains: bool
-) -> ThreadProgram:
-    """A thread's program over `size` bytes from `base`: no two laps are the same."""
+    base: int, size: int, seed: int, records: int, synchronised: bool, operations: bool, chains: bool,
+    turns: tuple[int, int] | None = None,
+) -> ThreadProgram:  # fmt: skip
+    """A thread's program over `size` bytes from `base`: no two laps are the same. turns: (this thread's number, how
+    many there are) if they post and await tokens: at a turn, some of those of the turn before."""
 
     def lap(number: int) -> Iterator[Records]:
         rng = np.random.default_rng([seed, number])
@@ -61,10 +67,17 @@ def mixed(
             lock = base + 64 * int(rng.integers(0, 2))
             r = _insert(r, [records // 3], [(LOCK, lock), (STORE, lock + 128), (UNLOCK, lock)])
             r = _insert(r, [records // 2], [(BARRIER, 0)])
+        if turns:
+            me, threads = turns
+            for turn in range(TURNS):
+                others = [int(rng.integers(0, threads)) + (turn - 1) * threads for _ in range(rng.integers(0, 4))]
+                awaits = [(AWAIT, token) for token in others if turn]
+                r = _insert(r, [len(r.address) * turn // TURNS], [*awaits, (POST, turn * threads + me)])
         yield r
 
     barriers = (0,) if synchronised else ()
-    return ThreadProgram(lap, records, False, operations=operations, barriers=barriers)
+    tokens = TURNS * turns[1] if turns else 0
+    return ThreadProgram(lap, records, False, operations=operations, barriers=barriers, tokens=tokens)
 
 
 def _insert(r: Records, where: list[int] | range, what: list[tuple[int, int]]) -> Records:

@@ -74,15 +74,16 @@ def simulated(scheduler: str, changes: dict[str, Any], seed: int, threads: int, 
     regions = [space.region("data", size) for _ in range(1 if shared else threads)]
     cpus = rng.permutation(machine.topology.cpus)[:threads].tolist()
     arrivals = kind.pop("arrivals", False)
-    synchronised = kind.pop("synchronised")
+    synchronised, turns = kind.pop("synchronised"), kind.pop("turns", False)
     n = int(rng.integers(60, 700))
     parts = []
     for k in range(threads):
+        kind["turns"] = (k, threads) if turns else None
         program = mixed(regions[0 if shared else k].base, size, seed + k, n, synchronised, **kind)
         stream = np.random.default_rng(seed + k)
         gaps = (lambda m, stream=stream: stream.integers(1, 900_000, m)) if arrivals else None
         parts.append(Thread(cpus[k], k % 2, program, Length(1, 0, 2), 0, gaps))
-    run = Run(machine, space.finish(), parts, ["even", "odd"])
+    run = Run(machine, space.finish(), parts, ["even", "odd"], timeline=True)
     assert run.compiled() if scheduler == "compiled" else run.reference()
     return run
 
@@ -104,12 +105,13 @@ def compare(one: Run, other: Run) -> None:
 @settings(max_examples=25, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(
     changes=machines, seed=some.integers(0, 10_000), threads=some.integers(1, 7), shared=some.booleans(),
-    synchronised=some.booleans(), operations=some.booleans(), chains=some.booleans(),
+    synchronised=some.booleans(), operations=some.booleans(), chains=some.booleans(), turns=some.booleans(),
 )  # fmt: skip
 def test_random_machines_and_programs(
-    changes: dict[str, Any], seed: int, threads: int, shared: bool, synchronised: bool, operations: bool, chains: bool
-) -> None:
-    kind = {"synchronised": synchronised, "operations": operations, "chains": chains}
+    changes: dict[str, Any], seed: int, threads: int, shared: bool, synchronised: bool, operations: bool, chains: bool,
+    turns: bool,
+) -> None:  # fmt: skip
+    kind = {"synchronised": synchronised, "operations": operations, "chains": chains, "turns": turns}
     both = [simulated(scheduler, changes, seed, threads, shared, **kind) for scheduler in ("compiled", "simpy")]
     compare(*both)
 

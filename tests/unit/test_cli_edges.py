@@ -18,7 +18,7 @@ from numasim.memory import AddressSpace, PageMap, Placement
 from numasim.results import figures, host, table
 from numasim.sizes import parse_count, parse_size
 from numasim.study import scenario
-from numasim.study.run import arrivals
+from numasim.study.prepare import arrivals
 from numasim.workloads.base import make, names
 from unit.test_results_synthetic import result_of, samples
 

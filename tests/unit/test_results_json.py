@@ -16,7 +16,19 @@ from unit.test_results_synthetic import PROVENANCE, REGIONS, SITES, Samples, raw
 
 RESULT = result_of(samples(seed=5))
 
-TOP = {"access", "operation", "groups", "counters", "links", "memory", "simulated_ns", "host", "provenance", "detail"}
+TOP = {
+    "access",
+    "operation",
+    "groups",
+    "counters",
+    "links",
+    "memory",
+    "simulated_ns",
+    "partial",
+    "host",
+    "provenance",
+    "detail",
+}
 LATENCIES = {"count", "mean_ns", "min_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "p9999_ns", "max_ns", "stack_ns"}
 
 
