@@ -148,6 +148,9 @@ def _links(spec: Spec, family: Mapping[str, Any], per_socket: int) -> dict[str, 
         links["gmi"] = {"pairs": [[f"domain{d}", f"cluster{d // a_node}"] for d in range(domains)], **family["gmi"]}
         inner = [[f"cluster{n}", f"socket{n // spec.nodes_per_socket}"] for n in range(nodes)]
         links["ondie"] = {"pairs": inner, **family["ondie"]}
+        if spec.nodes_per_socket == 4:  # quadrants side by side, which are nearer than those across the die
+            pairs = [[f"cluster{n}", f"cluster{n + 1}"] for n in range(0, nodes, 2)]
+            links["neighbour"] = {"pairs": pairs, **family["ondie"]}
     elif per_socket > spec.nodes_per_socket:
         links["gmi"] = {"pairs": inner, **family["gmi"]}
     elif per_socket > 1:

@@ -16,6 +16,7 @@ from numasim.calibration.fit import changed, value_of
 from numasim.calibration.published import Floats
 from numasim.errors import UserError
 from numasim.machine import Machine
+from numasim.machine.checks import MAX_OUTSTANDING as MOST_MISSES
 
 LEVEL = 0.9  # nominal coverage
 NORMAL = 400  # points at which the discrepancy's distribution is taken
@@ -50,8 +51,7 @@ def _possible(machine: Machine, values: dict[str, float]) -> dict[str, float]:
         value = max(value, float(low))
         found[key] = round(value) if isinstance(kinds[key], int) else round(value, 4)
     if "core.prefetch_buffers" in found:
-        most = 28 - int(found.get("core.fill_buffers", machine.core.fill_buffers))
-        found["core.prefetch_buffers"] = min(found["core.prefetch_buffers"], most)
+        found["core.prefetch_buffers"] = min(found["core.prefetch_buffers"], MOST_MISSES - machine.core.fill_buffers)
     return found
 
 

@@ -46,6 +46,17 @@ def orbit(machine: Machine, cell: Cell) -> tuple[object, ...]:
     return (cell.quantity, *kind, "across", "same place" if same_place else "other place")
 
 
+def between_sockets(machine: Machine) -> list[str]:
+    """Names of the links that join two sockets, whatever they are called."""
+    t, found = machine.topology, []
+    for name, link in machine.links.items():
+        ends = [t.vertex(end) for pair in link.pairs for end in pair]
+        names = [t.vertices[end] for end in ends]
+        if all(name.startswith("socket") for name in names):
+            found.append(name)
+    return found
+
+
 def independent(machine: Machine, cells: Sequence[Cell]) -> int:
     """How many independent measurements these are: one an orbit."""
     return len({orbit(machine, cell) for cell in cells})
@@ -54,7 +65,7 @@ def independent(machine: Machine, cells: Sequence[Cell]) -> int:
 def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
     """What these cells can decide of this machine, in the order of a fit. A value nothing decides is not turned."""
     t = machine.topology
-    links = {name for name in machine.links if name in ("qpi", "upi", "xgmi")}
+    links = between_sockets(machine)
     found: list[Knob] = []
 
     def pick(quantity: str, *places: str) -> list[Cell]:
@@ -66,17 +77,23 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
 
     pairs = {str(c.where[0]): c for c in cells if c.quantity == "pairs"}
     c2c = {kind: [c for c in cells if c.quantity == "c2c" and c.where[0] == kind] for kind in C2C_KINDS}
-    beyond = 8 * machine.l3.size_bytes >> 20  # MiB: what a chase through so much finds in the L3 is little
-    chases = [c for c in cells if c.quantity == "chase" and int(c.where[0]) >= beyond]
+    chases = [c for c in cells if c.quantity == "chase" and in_memory(machine, c)]
     add("fabric.controller_ns", 0.0, 200.0, pick("idle", "local") or chases, "latency")
     inner = "ondie" if "ondie" in machine.links else ""
     c2c_inner = [c for c in c2c["remote_HITM_homed_in_writer"] if _place(machine, c) == "socket"]
     if inner:
-        if c2c_inner:  # what a line costs beyond a near one is known apart from what a read of memory does
+        if (
+            c2c_inner and "qpi" in links
+        ):  # what a line costs beyond a near one is known apart from what a read of memory does
             add("fabric.home_ns", 0.0, 100.0, c2c_inner, "latency")
             add("fabric.remote_ns", 0.0, 200.0, pick("idle", "socket", "across"), "latency")
         else:
-            add("links.ondie.latency_ns", 0.0, 100.0, pick("idle", "socket"), "latency")
+            beside = [c for c in pick("idle", "socket") if "neighbour" in machine.links and _beside(c)]
+            across = [c for c in pick("idle", "socket") if c not in beside]
+            add("links.ondie.latency_ns", 0.0, 100.0, across, "latency")
+            add("links.neighbour.latency_ns", 0.0, 100.0, beside, "latency")
+    elif "qpi" in links and c2c["remote_HITM_homed_in_writer"]:  # homes of that time snoop before memory answers
+        add("fabric.remote_ns", 0.0, 200.0, pick("idle", "across"), "latency")
     if "gmi" in machine.links and "same_socket" in pairs:
         add("links.gmi.latency_ns", 0.0, 100.0, [pairs["same_socket"]], "latency")
     for name in links:
@@ -88,10 +105,7 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
             add(f"links.{name}.latency_ns", 0.0, 1000.0, [c for c in cxl if near(machine, c)], "latency")
     add("fabric.snoop_ns", 0.0, 200.0, c2c["local_L2_to_L2_HIT"] or _snooped(machine, pairs), "latency")
     add("fabric.snoop_dirty_ns", 0.0, 100.0, c2c["local_L2_to_L2_HITM"], "latency")
-    homed = c2c["remote_HITM_homed_in_reader"]
-    if not pick("idle", "across"):  # else this class, whose lines are homed now here, now there, is predicted
-        homed = homed or [pairs[kind] for kind in ("cross_socket",) if kind in pairs]
-    add("fabric.directory_ns", 0.0, 500.0, homed, "latency")
+    add("fabric.directory_ns", 0.0, 500.0, c2c["remote_HITM_homed_in_reader"], "latency")
     local = pick("bandwidth", "local")
     if local or host.curve:
         peak = [Cell("peak", (1, 0), host.curve.peak_gbps)] if host.curve else []
@@ -126,6 +140,17 @@ def near(machine: Machine, cell: Cell) -> bool:
     one, other = int(cell.where[-2]), int(cell.where[-1])
     hops = [len(t.route(t.node_vertex[n], t.node_vertex[other])) for n in range(t.cpu_nodes)]
     return other < t.cpu_nodes or hops[one] == min(hops)
+
+
+def in_memory(machine: Machine, cell: Cell) -> bool:
+    """Is a chase through so much that little of it is found in the L3?"""
+    return int(cell.where[0]) << 20 >= 8 * machine.l3.size_bytes
+
+
+def _beside(cell: Cell) -> bool:
+    """Are these nodes quadrants side by side: 0 and 1, 2 and 3?"""
+    one, other = int(cell.where[-2]), int(cell.where[-1])
+    return one // 2 == other // 2
 
 
 def _snooped(machine: Machine, pairs: dict[str, Cell]) -> list[Cell]:

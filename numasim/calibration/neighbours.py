@@ -104,6 +104,9 @@ def _uncertain(machine: Machine, origins: dict[str, Origin], opened: dict[str, t
     """The machine with [uncertainty]: the spread of its relatives, and of what the sheet leaves open."""
     now = machine.values()
     spread = {key: origin.spread * abs(float(str(now[key]))) for key, origin in origins.items()}
+    if "core.prefetch_buffers" in origins:  # relative to all of them: there may be none
+        every = machine.core.fill_buffers + machine.core.prefetch_buffers
+        spread["core.prefetch_buffers"] = origins["core.prefetch_buffers"].spread * every
     for key, options in opened.items():
         named = {"memory.channels": "memory.dram.channels", "memory.mts": ""}.get(key, key)
         if key == "links.count":
@@ -112,6 +115,7 @@ def _uncertain(machine: Machine, origins: dict[str, Origin], opened: dict[str, t
         if named and len(options) > 1:
             scale = float(str(now[named])) / options[len(options) // 2]
             spread[named] = statistics.stdev(options) * scale
+    spread.pop("core.fill_buffers", None)  # prefetch_buffers stands for all misses under way
     keys = [key for key, error in spread.items() if error > 0]
     rows = tuple(tuple(float(a == b) for b in keys) for a in keys)
     told = Uncertainty(keys=tuple(keys), standard_error=tuple(round(spread[key], 4) for key in keys), correlation=rows)

@@ -14,6 +14,7 @@ from numasim.assets import shipped
 from numasim.calibration import compose, ddr, fit, published, written
 from numasim.calibration.published import Host
 from numasim.calibration.spec import Spec
+from numasim.errors import UserError
 from numasim.machine import Machine
 
 MARK = "Fitted by numasim.calibration.ship"
@@ -30,7 +31,9 @@ def settle(host: Host) -> tuple[Spec, dict[str, str]]:
     family = [published.load(name).sheet for name in published.names()]
     family = [other for other in family if other.family == sheet.family and other.name != sheet.name]
     local = [c.value for c in host.of("bandwidth") if c.where[0] == c.where[1]]
-    across = [c.value for c in host.of("bandwidth") if c.where[0] != c.where[1]]
+    nodes = sheet.sockets * sheet.nodes_per_socket
+    sockets = [(int(c.where[0]), int(c.where[1]), c.value) for c in host.of("bandwidth") if int(c.where[1]) < nodes]
+    across = [v for a, b, v in sockets if a // sheet.nodes_per_socket != b // sheet.nodes_per_socket]
     for key in compose.unstated(sheet):
         if key == "memory.channels" and local:
             need = max(local) * sheet.nodes_per_socket / EFFICIENCY[key]
@@ -51,6 +54,8 @@ def settle(host: Host) -> tuple[Spec, dict[str, str]]:
             value = max(1, int(np.ceil(max(across) / EFFICIENCY[key] / raw)))
             said[f"links.{sheet.links.kind}.count"] = f"fitted: the fewest that carry the {max(across):g} GB/s measured"
         else:
+            if not family:
+                raise UserError(f"{key} is not stated", sheet.name, "a value: no other host is of its family")
             value, who = max((_stated(other, key), other.name) for other in family)
             model = {"cores": "topology.cores_per_domain", "frequency_ghz": "core.frequency_ghz"}.get(key, key)
             model = model.replace("l3_bytes", "l3.size_bytes").replace(

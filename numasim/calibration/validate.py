@@ -6,16 +6,29 @@ from typing import NamedTuple
 import numpy as np
 
 from numasim.calibration import baselines
-from numasim.calibration.knobs import orbit
+from numasim.calibration.knobs import between_sockets, in_memory, near, orbit
 from numasim.calibration.published import Cell, Curve, Floats, Host
 from numasim.calibration.twins import Twins, curve
 from numasim.machine import Machine
 
 # per cent; a cell's band is the larger of this and the host's own asymmetry between mirrored cells
-BANDS = {"idle": 3.0, "bandwidth": 5.0, "c2c": 10.0, "pairs": 10.0, "peak": 10.0, "chase": 10.0}
+BANDS = {"idle": 3.0, "bandwidth": 5.0, "c2c": 10.0, "pairs": 10.0, "peak": 10.0, "chase": 5.0}
 UNITS = {"idle": "ns", "chase": "ns", "bandwidth": "GB/s", "c2c": "ns", "pairs": "ns", "peak": "GB/s", "loaded": "ns"}
 KNEE = 0.9  # of the peak; above it a curve is a wall
 BELOW_MEDIAN, BELOW_WORST, PEAK, SATURATED = 5.0, 15.0, 5.0, 20.0
+
+
+def listed(machine: Machine, cell: Cell) -> str:
+    """Why no band applies to a cell: what it hangs on has no data here, so it is assumed. Empty if a band applies."""
+    fitted = set(machine.fitted())
+    if cell.quantity == "idle" and not near(machine, cell):
+        return "a memory without CPUs, from another socket"
+    if cell.quantity == "chase" and not in_memory(machine, cell):
+        return "caches are assumed"
+    between = [f"links.{name}.latency_ns" for name in between_sockets(machine)]
+    if cell.where[0] == "cross_socket" and not fitted & set(between):
+        return "the links between sockets are assumed"
+    return ""
 
 
 class Row(NamedTuple):
@@ -59,7 +72,7 @@ def rows(machine: Machine, host: Host) -> list[Row]:
         key = orbit(machine, cell)
         if key not in seen:
             seen[key] = twins.value(cell)
-        band = max(BANDS[cell.quantity], own[cell])
+        band = float("inf") if listed(machine, cell) else max(BANDS[cell.quantity], own[cell])
         flat = _flat(machine, host, cell)
         found.append(
             Row(str(cell), UNITS[cell.quantity], cell.value, seen[key], band, _fitted(machine, cell), flat, flat)

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
-from numasim.cli import diff, machine, measure, report, run, show, trace
+from numasim.cli import calibrate, diff, explain, machine, measure, report, run, show, trace, validate
 from numasim.cli import list as list_verb
 from numasim.errors import UserError
 
@@ -33,7 +33,10 @@ app.command("show")(show.show)
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("diff")(diff.diff)
+app.command("explain")(explain.explain)
 app.command("measure")(measure.measure)
+app.command("calibrate")(calibrate.calibrate)
+app.command("validate")(validate.validate)
 app.add_typer(machine.app, name="machine")
 app.add_typer(trace.app, name="trace")
 

@@ -74,11 +74,9 @@ def _explained(
     model: str, rest: Any, changes: Any, general: Any, placement: Any, which: dict[str, str], report: Any
 ) -> Explanation:
     from numasim.study.explain import explain_scenario
-    from numasim.study.scenario import single
 
     if rest:
-        machine, workload, words = of_workload(model, rest, changes, general | placement, "explain")
-        scenario = single(machine, workload, words)
+        scenario = of_workload(model, rest, changes, general | placement, "explain")
     else:
         scenario = of_scenario(model, changes, general, placement, "explain")
     return explain_scenario(scenario, **which, progress=report)

@@ -23,6 +23,34 @@ Output = Annotated[
     ),
 ]
 
+Html = Annotated[
+    str | None,
+    typer.Option("--html", metavar="FILE", help="Also write a page for a browser here.", rich_help_panel=_OUTPUT),
+]
+Parquet = Annotated[
+    str | None,
+    typer.Option("--parquet", metavar="FILE", help="Also write all buckets as a table.", rich_help_panel=_OUTPUT),
+]
+Hgrm = Annotated[
+    str | None,
+    typer.Option("--hgrm", metavar="FILE", help="Also write HdrHistogram's percentiles.", rich_help_panel=_OUTPUT),
+]
+Perfetto = Annotated[
+    str | None,
+    typer.Option("--perfetto", metavar="FILE", help="Also write a timeline for Perfetto.", rich_help_panel=_OUTPUT),
+]
+Intervals = Annotated[
+    int | None,
+    typer.Option(
+        "--intervals",
+        metavar="N",
+        min=2,
+        max=1000,
+        help="Say how far the figures may be off: N more runs, on machines as likely as the model.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+
 Cpunodebind = Annotated[
     str | None,
     typer.Option(

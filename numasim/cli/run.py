@@ -11,9 +11,6 @@ from numasim.cli import options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numasim.cli.progress import Report
-    from numasim.machine import Machine
-    from numasim.results.result import Result
     from numasim.study.scenario import Scenario
 
 INTERRUPTED = 130
@@ -39,19 +36,25 @@ def run(
     scheduler: options.Scheduler = None,
     json: options.Json = False,
     output: options.Output = None,
+    html: options.Html = None,
+    parquet: options.Parquet = None,
+    hgrm: options.Hgrm = None,
+    perfetto: options.Perfetto = None,
+    intervals: options.Intervals = None,
 ) -> int:
     """Simulate a program on a machine: how long its memory accesses take, and why.
 
     Example: numasim run icx-8360y-2s list length=1000000 order=shuffled -N 0 -m 1
     """
+    from numasim.cli.files import Files
     from numasim.cli.progress import leave_at_once, progress
     from numasim.cli.words import pairs
     from numasim.results import json as stored
     from numasim.results.figures import console
     from numasim.results.table import show
+    from numasim.study.run import run_scenario
 
-    if output is not None:
-        stored.check_writable(output)
+    files = Files(output=output, html=html, parquet=parquet, hgrm=hgrm, perfetto=perfetto)
     changes = pairs(change or (), "--set")
     general = given(seed=seed, scheduler=scheduler)
     placement = given(
@@ -72,11 +75,15 @@ def run(
             told(what, done)
 
         if rest:
-            result = _workload(model, rest, changes, general | placement, report)
+            scenario = of_workload(model, rest, changes, general | placement, "run")
         else:
-            result = _scenario(model, changes, general, placement, report)
-    if output is not None:
-        stored.write(result, output)
+            scenario = of_scenario(model, changes, general, placement, "run")
+        result = run_scenario(scenario, report, timeline=perfetto is not None)
+        if intervals is not None and not result.partial:
+            from numasim.calibration.predictive import with_intervals
+
+            result.provenance["intervals"] = with_intervals(scenario, result, intervals, told=report)
+    files.write(result)
     if json:
         print(stored.dumps(result), end="")
     else:
@@ -89,22 +96,14 @@ def given(**options: object) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _workload(
-    model: str, rest: Sequence[str], changes: Mapping[str, str], options: Mapping[str, object], report: Report
-) -> Result:
-    from numasim.study.run import run as simulate
-
-    machine, workload, words = of_workload(model, rest, changes, options, "run")
-    return simulate(machine, workload, progress=report, timeline=False, **words)
-
-
 def of_workload(
     model: str, rest: Sequence[str], changes: Mapping[str, str], options: Mapping[str, object], verb: str
-) -> tuple[Machine, str, dict[str, Any]]:
-    """The machine, the workload's name, and its keys and options, of a command line. Raises UserError."""
+) -> Scenario:
+    """The scenario of a machine, a workload, its keys and options on a command line. Raises UserError."""
     from numasim.cli.words import pairs
     from numasim.errors import UserError
     from numasim.machine import load
+    from numasim.study.scenario import single
 
     workload, *words = rest
     if "=" in workload:
@@ -115,19 +114,7 @@ def of_workload(
             raise UserError(f"{key} is given as key and as option", workload, "one of them")
         if key in _OWN:
             raise UserError(f"unknown key {key!r}", workload, "a key of the workload")
-    return load(model, set=changes), workload, keys | dict(options)
-
-
-def _scenario(
-    path: str,
-    changes: Mapping[str, str],
-    general: Mapping[str, object],
-    placement: Mapping[str, object],
-    report: Report,
-) -> Result:
-    from numasim.study.run import run_scenario
-
-    return run_scenario(of_scenario(path, changes, general, placement, "run"), progress=report)
+    return single(load(model, set=changes), workload, keys | dict(options))
 
 
 def of_scenario(

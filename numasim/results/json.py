@@ -60,6 +60,7 @@ def to_dict(result: Result) -> dict[str, Any]:
         "simulated_ns": result.simulated_ns,
         "partial": result.partial,
         "host": asdict(result.host),
+        **({"intervals": result.provenance["intervals"]} if "intervals" in result.provenance else {}),
         "provenance": result.provenance,
         "detail": to_detail(result.raw, result.sites, result.regions),
     }

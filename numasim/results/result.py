@@ -106,6 +106,18 @@ class Result:
         """Events under perf's names."""
         return self._counters(range(len(self.raw.classes)))
 
+    def to_pandas(self) -> Any:
+        """A tidy pandas.DataFrame of percentiles and causes: see exports.frames."""
+        from numasim.results.exports.frames import to_pandas
+
+        return to_pandas(self)
+
+    def to_xarray(self) -> Any:
+        """An xarray.Dataset of all that was counted: see exports.frames."""
+        from numasim.results.exports.frames import to_xarray
+
+        return to_xarray(self)
+
     @cached_property
     def links(self) -> list[LinkLoad]:
         """Every direction of every edge of the fabric."""

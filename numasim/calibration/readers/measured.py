@@ -1,0 +1,112 @@
+"""What a reader returns, and how what was measured of one host, in several files, becomes a `published.Host`."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from numasim.calibration.fit import NOISE
+from numasim.calibration.host_file import HostFile
+from numasim.calibration.published import Cell, Curve, Floats, Host
+from numasim.calibration.spec import Spec
+from numasim.errors import UserError
+from numasim.machine import Machine
+
+ALL_SOCKETS = 0  # of a curve whose instrument loads the whole machine, however many sockets that has
+NO_LOAD = 0.05  # of a curve's peak: below it, latency is idle latency
+
+
+class Measured(NamedTuple):
+    """What a file holds.
+
+    cells, curve: as in `published`; also "stream" (GB/s; cores that read). curve.sockets may be ALL_SOCKETS.
+    environment: what was said about the run, and under "left out" what no cell holds. matrix [cpus, cpus]: ns one way
+    between CPUs, NaN where not measured; its cells need a machine: `core_matrix.cells`. file: all experiments of this
+    project's own file, with their repetitions.
+    """
+
+    cells: list[Cell]
+    curve: Curve | None
+    environment: dict[str, str]
+    matrix: Floats | None = None
+    file: HostFile | None = None
+
+
+class Together(NamedTuple):
+    """A host, and sentences on what was read but is not in it."""
+
+    host: Host
+    notes: list[str]
+
+
+def together(name: str, sheet: Spec, machine: Machine, files: Mapping[str, Measured]) -> Together:
+    """What these files say of one machine. Where several measured the same, the first counts.
+
+    Raises UserError if a file is of another machine: nodes, sockets or CPUs it lacks.
+    """
+    from numasim.calibration.readers import core_matrix
+
+    cells: dict[object, Cell] = {}
+    notes: list[str] = []
+    curve: Curve | None = None
+    for file, measured in files.items():
+        found = list(measured.cells)
+        if measured.matrix is not None:
+            classes = core_matrix.cells(measured.matrix, machine, file)
+            found += classes.cells
+            notes.append(f"{file}: CPUs are taken to be numbered {classes.numbering}")
+        for cell in found:
+            check(cell, machine, file)
+        notes += _left(file, measured, found, cells)
+        for cell in found:
+            if _simulated(cell):
+                cells.setdefault(_key(cell), cell)
+        if measured.curve and curve:
+            notes.append(f"{file}: a second curve, left out")
+        elif measured.curve:
+            curve = _of_machine(measured.curve, machine, file)
+    idle = any(cell.quantity == "idle" for cell in cells.values())
+    if curve and not idle and curve.gbps[0] <= NO_LOAD * curve.peak_gbps:
+        found_idle = Cell("idle", (0, 0), float(curve.ns[0]))
+        cells[_key(found_idle)] = found_idle
+        notes.append(f"{found_idle} is the curve's latency at {curve.gbps[0]:.3g} GB/s")
+    return Together(Host(name, sheet, list(cells.values()), curve), notes)
+
+
+def check(cell: Cell, machine: Machine, file: str) -> None:
+    """Raise UserError if the cell names a node that the machine does not have, or has no CPUs where some measured."""
+    t = machine.topology
+    if cell.quantity not in ("idle", "bandwidth") and (cell.quantity != "c2c" or cell.where[1] == ""):
+        return
+    cpu, memory = (int(node) for node in cell.where[-2:])
+    if cpu >= t.cpu_nodes or memory >= (t.cpu_nodes if cell.quantity == "c2c" else t.nodes):
+        has = f"{t.cpu_nodes} nodes with CPUs" + (f", {t.nodes - t.cpu_nodes} without" if t.nodes > t.cpu_nodes else "")
+        raise UserError(f"has {cell}", file, f"a measurement of a machine with {has}, as the model")
+
+
+def _key(cell: Cell) -> object:
+    return cell.quantity, cell.where
+
+
+def _simulated(cell: Cell) -> bool:
+    """Is there a twin? Not of pairs of one core's threads: what is fitted lies beyond a core."""
+    return cell.quantity in NOISE and cell.where[0] not in ("smt_sibling", "all_pairs")
+
+
+def _of_machine(curve: Curve, machine: Machine, file: str) -> Curve:
+    sockets = machine.topology.sockets
+    if curve.sockets > sockets:
+        raise UserError(f"a curve of {curve.sockets} sockets", file, f"of {machine.name}: {sockets} at most")
+    return curve._replace(sockets=curve.sockets or sockets)
+
+
+def _left(file: str, measured: Measured, found: list[Cell], known: Mapping[object, Cell]) -> list[str]:
+    said = measured.environment
+    notes = [f"{file}: {key}: {said[key]}" for key in ("left out", "disturbed", "runs", "prefetchers") if key in said]
+    if said.get("virtual", "no") != "no":
+        notes.append(f"{file}: a virtual machine ({said['virtual']}), {said.get('stolen', '?')} of its time stolen")
+    other = list(dict.fromkeys(cell.quantity for cell in found if not _simulated(cell)))
+    if other:
+        notes.append(f"{file}: no twin of {', '.join(other)}: read, but not fitted to")
+    twice = [cell for cell in found if _key(cell) in known]
+    if twice:
+        notes.append(f"{file}: {len(twice)} values measured in an earlier file, which counts ({twice[0]} is the first)")
+    return notes

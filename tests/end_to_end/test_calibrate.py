@@ -1,0 +1,138 @@
+"""From a log to a fitted model on the command line, and from a model and a log to a verdict."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from numasim.calibration import calibrated, fit, validate
+from numasim.cli import calibrate as verb
+from numasim.machine import load
+from numasim.study.matrix import latency_matrix
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests/data/calibration"
+PLANTED = {"fabric.controller_ns": 40.0, "links.upi.latency_ns": 31.0}
+
+
+@pytest.fixture(scope="module")
+def planted_log():
+    """An MLC log of a machine that is the shipped one but for two values, which are not in it."""
+    rows = latency_matrix(load("icx-8360y-2s", PLANTED))
+    lines = [f"{node:8d}\t" + "".join(f"{ns:6.1f}\t" for ns in row) for node, row in enumerate(rows)]
+    return "\n".join(
+        ["Measuring idle latencies (in ns)...", "\t\tNuma node", "Numa node\t     0\t     1\t", *lines, ""]
+    )
+
+
+def test_planted_values_come_back(cli, tmp_path, planted_log):
+    (tmp_path / "mlc.log").write_text(planted_log)
+    done = cli("calibrate", "mlc.log", "--base", "icx-8360y-2s", "-o", "mine.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    values = {value["key"]: value for value in told["values"]}
+    assert set(values) == set(PLANTED)
+    for key, planted in PLANTED.items():
+        assert abs(values[key]["value"] - planted) <= 3 * values[key]["standard_error"]
+        assert abs(values[key]["value"] - values[key]["prior"]) > 3 * values[key]["standard_error"], "it did move"
+    assert (told["free_parameters"], told["independent_measurements"], told["measurements"]) == (2, 2, 4)
+    assert max(abs(row["deviation_percent"]) for row in told["experiments"]) < 0.5
+    machine = load(tmp_path / "mine.toml")
+    assert machine.name == "mine"
+    for key, value in values.items():
+        assert machine.values()[key] == value["value"]
+        assert machine.source(key).startswith("fitted")
+
+
+def test_the_report_names_values_errors_and_residuals(cli, tmp_path, planted_log):
+    (tmp_path / "mlc.log").write_text(planted_log)
+    sheet = str(ROOT / "calibration/hosts/icx-8360y-2s/spec.toml")
+    done = cli("calibrate", "mlc.log", "--spec", sheet, "-o", "sheet.toml", "--name", "server")
+    assert done.returncode == 0, done.stderr
+    for words in ("fabric.controller_ns", "std. error", "fixed by", "2 idle", "Not determined", "At a bound"):
+        assert words in done.stdout
+    assert "2 free values; 2 independent measurements (4 values" in done.stdout
+    assert "idle 0 1" in done.stdout.partition("worst first")[2]
+    text = (tmp_path / "sheet.toml").read_text()
+    assert "Fitted by numasim calibrate to mlc.log" in text
+    assert load(tmp_path / "sheet.toml").name == "server"
+
+
+def test_a_verdict_of_each_experiment(cli, tmp_path, planted_log):
+    (tmp_path / "mlc.log").write_text(planted_log)
+    done = cli("validate", "icx-8360y-2s", "mlc.log", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["experiment"]: row for row in json.loads(done.stdout)["models"]["icx-8360y-2s"]}
+    local = rows["idle 0 0"]
+    assert local["deviation_percent"] == pytest.approx(100 * (local["simulated"] / local["expected"] - 1))
+    assert not local["good"], "the planted machine is 13 ns slower"
+    assert "outside" in cli("validate", "icx-8360y-2s", "mlc.log").stdout
+
+
+def test_a_fit_without_a_standard_error_is_exit_code_3_and_written(tmp_path, monkeypatch, capsys, planted_log):
+    """Both are the fit's to say: here it is made to say that it does not know one of its values."""
+    whole = fit.fit
+
+    def unsure(*words, **named):
+        found = whole(*words, **named)
+        return found._replace(errors={**found.errors, "links.upi.latency_ns": 0.0})
+
+    monkeypatch.setattr(fit, "fit", unsure)
+    (tmp_path / "mlc.log").write_text(planted_log)
+    out = tmp_path / "out.toml"
+    code = verb.calibrate([str(tmp_path / "mlc.log")], output=str(out), base="icx-8360y-2s")
+    assert code == verb.NOT_CONVERGED == 3
+    shown = capsys.readouterr()
+    assert "no standard error of links.upi.latency_ns" in shown.err
+    assert "none" in shown.out
+    assert "not converged: links.upi.latency_ns" in out.read_text()
+    assert load(out).name == "out"
+
+
+def test_a_log_of_one_machine_beside_a_matrix_is_one_host():
+    begun = calibrated.start(
+        [str(DATA / "mlc_icx-8360y-2s.txt"), str(DATA / "cores_icx-8360y-2s.csv")], "x", "icx-8360y-2s"
+    )
+    assert {cell.quantity for cell in begun.host.cells} == {"idle", "bandwidth", "c2c", "peak", "pairs"}
+    assert begun.machine.name == begun.host.name == "x"
+    assert calibrated.start(["icx-8360y-2s"], "", "icx-8360y-2s").host.cells == begun.host.cells
+
+
+def test_a_row_is_told_in_full():
+    row = validate.Row("idle 0 0", "ns", 100.0, 103.0, 3.5, True, 99.0, float("nan"))
+    told = calibrated.row_dict(row)
+    assert told["deviation_percent"] == pytest.approx(3.0)
+    assert told["good"] and told["fitted"]
+
+
+WRONG = {
+    "of which machine": ["calibrate", "log", "-o", "o.toml"],
+    "nowhere to write": ["calibrate", "log", "--base", "icx-8360y-2s"],
+    "ends in .toml": ["calibrate", "log", "--base", "icx-8360y-2s", "-o", "o.json"],
+    "no folder": ["calibrate", "log", "--base", "icx-8360y-2s", "-o", "none/o.toml"],
+    "given twice": ["calibrate", "log", "log", "--base", "icx-8360y-2s", "-o", "o.toml"],
+    "--base beside --spec": ["calibrate", "log", "--base", "icx-8360y-2s", "--spec", "s.toml", "-o", "o.toml"],
+    "--set without --base": ["calibrate", "log", "--spec", "s.toml", "--set", "a=1", "-o", "o.toml"],
+    "no machine model": ["calibrate", "log", "--base", "icx-8360", "-o", "o.toml"],
+    "No such file": ["calibrate", "missing", "--base", "icx-8360y-2s", "-o", "o.toml"],
+    "log:4": ["calibrate", "cut", "--base", "icx-8360y-2s", "-o", "o.toml"],
+    "has idle 0 2": ["calibrate", str(DATA / "mlc_bdw-2680v4-2s-cod.txt"), "--base", "icx-8360y-2s", "-o", "o.toml"],
+    "decides any value": ["calibrate", str(DATA / "likwid_icx-8360y-2s.txt"), "--base", "icx-8360y-2s", "-o", "o.toml"],
+    "measured where": ["validate", "teaching-2s"],
+    "one of the two": ["validate", "icx-8360y-2s", "--published"],
+}
+
+
+@pytest.mark.parametrize("reason", WRONG)
+def test_a_slip_is_told_in_one_line(cli, tmp_path, planted_log, reason):
+    (tmp_path / "log").write_text(planted_log)
+    words = WRONG[reason]
+    if "cut" in words:
+        words, reason = ["log" if word == "cut" else word for word in words], "log:4"
+        (tmp_path / "log").write_text("\n".join(planted_log.splitlines()[:4])[:-8])
+    done = cli(*words)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "o.toml").exists()
