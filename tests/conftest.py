@@ -51,7 +51,8 @@ def program() -> Callable[[str], str]:
     """program("valgrind"): its path. Where it is not installed the test fails in CI, and is skipped elsewhere."""
 
     def path_of(name: str) -> str:
-        found = shutil.which(name)
+        beside = str(Path(sys.executable).parent)  # a compiler may come with a Python package
+        found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), beside]))
         if found is None:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not installed (CONTRIBUTING.md: apt)")
         return str(found)

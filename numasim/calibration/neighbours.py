@@ -33,6 +33,7 @@ VALUES = (
 SOCKET_LINKS = ("qpi", "upi", "xgmi")
 LONE = 0.15  # relative spread of a value that one relative alone knows: the usual one within a family
 FURTHER = 0.3  # of one that only other families know
+ALONE = 0.5  # of one that no measured machine knows
 
 
 class Origin(NamedTuple):
@@ -87,10 +88,12 @@ def known(machine: Machine) -> dict[str, float]:
 
 
 def from_spec(sheet: Spec, without: Collection[str] = ()) -> Neighboured:
-    """A model of a sheet's machine. without: hosts to learn nothing from. Raises UserError if it has no relative."""
+    """A model of a sheet's machine. without: hosts to learn nothing from.
+
+    With no relative at all the family's own values stand, with wide errors. Raises UserError if the sheet then leaves
+    something open.
+    """
     near = relatives(sheet, without)
-    if not near:
-        raise UserError(f"no measured relative of {sheet.family!r}", sheet.name, "a family of another sheet")
     opened, stated = _opened(sheet, near)
     chosen = {key: int(options[len(options) // 2]) for key, options in opened.items()}
     whole = compose.stated(sheet, {**stated, **chosen})
@@ -163,6 +166,9 @@ def _values(
     for key, name in keys.items():
         knowing = [(apart, who, known(model)[name]) for apart, who, model, _ in near if name in known(model)]
         if not knowing:
+            if not near:
+                key = "core.prefetch_buffers" if name == "core.outstanding" else key
+                origins[key] = Origin((), ALONE, True)
             continue
         closest = min(apart for apart, *_ in knowing)
         told = [(who, value) for apart, who, value in knowing if apart == closest]
