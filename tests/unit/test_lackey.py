@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numasim.errors import UserError
 from numasim.traces import parquet
 from numasim.traces.readers import lackey, lackey_scan
-from numasim.traces.records import COUNT_OFF, COUNT_ON, LOAD, MARK, STORE
+from numasim.traces.records import COUNT_OFF, COUNT_ON, LOAD, MARK, POST, STORE
 
 PAGE = 0x0A0000000000
 WARM, ON, OFF = f" S {PAGE + 0x80:08x},8", f" S {PAGE:08x},8", f" S {PAGE + 0x40:08x},8"
@@ -110,7 +110,16 @@ markers = st.sampled_from(
     [WARM, ON, OFF, WARM, ON, OFF, ON.replace("S", "M"), ON.replace("S", "L"), ON + "4", f" S {PAGE + 8:x},8"]
 )
 switches = st.builds("--77--   SCHED[{}]:  acquired lock (VG_(vg_yield))".format, st.integers(1, 3))
-messages = st.sampled_from(["==77== Command: ./a b", "==77== ", "", "--77--   SCHED[2]: releasing lock", "SB 00401000"])
+messages = st.sampled_from(
+    [
+        "==77== Command: ./a b",
+        "SCHEDSETJMP(line 1211) tid 1, jumped=7",
+        "==77== ",
+        "",
+        "--77--   SCHED[2]: releasing lock",
+        "SB 00401000",
+    ]
+)
 logs = st.lists(st.one_of(accesses, accesses, more, instructions, markers, switches, messages), min_size=1, max_size=30)
 
 
@@ -136,6 +145,44 @@ def test_rows_are_those_of_the_naive_reader(parts: list[str], buffer_bytes: int,
     assert done.instructions == sum(row.insns for row in rows) + done.instructions_after
     traced = sum(line[:3] in ("I  ", " L ", " S ", " M ") for line in log.splitlines())
     assert 0 <= done.dropped_before + done.dropped_after <= traced
+
+
+class NoCode:
+    """Of no instruction is the code known."""
+
+    machine = "x86_64"
+
+    def read(self, address: int, size: int) -> bytes:
+        return b""
+
+    def forget(self) -> None:
+        pass
+
+    def files(self) -> list[parquet.CodeFile]:
+        return []
+
+
+@settings(max_examples=100, deadline=None)
+@given(logs, st.integers(1, 300), st.integers(1, 20), st.integers(0x401000, 0x401010), st.integers(1, 4096))
+def test_with_code_that_is_not_known_the_rows_are_the_same(
+    parts: list[str], buffer_bytes: int, group_rows: int, odd: int, odd_size: int
+) -> None:
+    log = "\n".join([*parts, f"I  {odd:x},{odd_size}", *parts]) + "\n"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            plain, done = convert(log, Path(folder), group_rows=group_rows)
+        except UserError as error:
+            with pytest.raises(UserError, match="no memory access"):
+                convert(log, Path(folder), code=NoCode())
+            assert "no memory access" in str(error)  # noqa: PT017  (which logs have none is not known)
+            return
+        rows, found = convert(log, Path(folder), code=NoCode(), buffer_bytes=buffer_bytes, group_rows=group_rows)
+    rows = [row for row in rows if row.kind < POST]  # that threads wait for each other is known without their code too
+    same = [[row._replace(dep0=0, lag0=0, insns=0) for row in made] for made in (plain, rows)]
+    assert same[0] == same[1]
+    assert sum(row.insns for row in rows) + found.instructions_after == found.instructions
+    assert found.unknown_code == found.instructions == done.instructions
+    assert not found.exact
 
 
 def some_log(lines: int, seed: int = 1) -> str:
@@ -202,7 +249,7 @@ def addresses(rows: list[Row]) -> list[str]:
         ([ON, A, OFF, B, WARM, C, ON, D], "on a off c on d", 1, 3),
         ([ON, A, WARM, B, ON, C], "on a off b on c", 1, 0),
         ([ON, A, ON, B, OFF, OFF, C], "on a b off", 1, 3),
-        ([ON, A, f" S {PAGE + 0x48:x},8", f" S {PAGE + 0x40:x},4", B], "on a b", 1, 0),
+        ([ON, A, f" S {PAGE + 0x60:x},8", f" S {PAGE + 0x40:x},4", B], "on a b", 1, 0),
     ],
 )
 def test_markers_cut_a_region(parts: list[str], kept: str, before: int, after: int, tmp_path: Path) -> None:

@@ -2,28 +2,37 @@
 
 Format: logs of valgrind 3.19, and its manual ("Lackey: an example tool"). An instruction's memory lines follow its I
 line. With --trace-sched=yes, "SCHED[tid]: acquired lock" says which thread runs from then on. Other messages of
-valgrind (lines that start with ==, -- or **) are passed over; any other line is an error, since it may hide a record.
+valgrind (lines that start with ==, --, ** or SCHEDSETJMP) are passed over; any other line is an error, since it may
+hide a record.
 
 M is a load and a store of one instruction: two records, the store needing the load. What else needs what is not in a
-log. A site is the address of the instruction that accesses, numbered as first seen.
+log: with the program's code it is followed (lackey_flow.py, numasim.traces.flow), and branches become records. A site
+is the address of the instruction that accesses, numbered as first seen.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from numasim.errors import UserError
-from numasim.traces import parquet
+from numasim.traces import flow, handover, parquet
+from numasim.traces.code.images import Code
 from numasim.traces.readers import lackey_scan as k
+from numasim.traces.readers.lackey_kept import Kept
+from numasim.traces.readers.lackey_markers import STRETCHES, Markers
 from numasim.traces.readers.opening import Lines, name_of, whole_lines
-from numasim.traces.records import COUNT_OFF, COUNT_ON, LOAD, MARK, STORE
+from numasim.traces.records import LOAD, STORE
 
 BUFFER_BYTES = 4 << 20
-WARM_UP, COUNT, END = 0x80, 0x0, 0x40  # offsets in the marker page lackey_scan.PAGE
-PASSED_OVER = (b"==", b"--", b"**", b"SB ")  # valgrind's messages; --trace-superblocks
+UNKNOWN_SHARE = 0.01  # of the instructions without known code: with more, which load needs which counts as unknown
+PASSED_OVER = (
+    b"==",
+    b"--",
+    b"**",
+    b"SB ",
+    b"SCHEDSETJMP(",
+)  # messages; --trace-superblocks; signals with --trace-sched
 SWITCH = re.compile(rb"--\d+--\s+SCHED\[(\d+)\]:\s+acquired lock")
 COMMAND = re.compile(rb"==\d+== Command: (.*)")
 EXPECTED = 'lackey lines like "I  04001090,3" and " L 1ffefff8,8"; --log-file keeps the program\'s own output out'
@@ -38,6 +47,13 @@ class Converted(NamedTuple):
     marks and the pieces of accesses over 64 bytes included.  threads, sites: how many.  markers: a region was cut
     out.  dropped_before, dropped_after: trace lines left out, before the first beginning and after an end.
     instructions_after: of the kept ones, those after their thread's last record of a region, which no record counts.
+
+    With the program's code: exact: it is known which load needs which.  branches, taken: conditional ones.  atomics:
+    not among loads and stores.  forwarded: loads that read what one of the thread's last 255 records wrote.
+    incomplete: records that need more than three loads.  ended: needs left out because they lie more than 255 records
+    back.  folded: turns of string instructions that are not counted, joined to the one before.  prefetches: of
+    software, which leave nothing in a log; system_calls; indirect: jumps and calls to an address in a register or in
+    memory; unknown_code: instructions of which the code is not known; waits: of one thread for another.
     """
 
     lines: int
@@ -51,52 +67,99 @@ class Converted(NamedTuple):
     dropped_before: int
     dropped_after: int
     instructions_after: int
+    exact: bool = False
+    branches: int = 0
+    taken: int = 0
+    atomics: int = 0
+    forwarded: int = 0
+    incomplete: int = 0
+    ended: int = 0
+    folded: int = 0
+    prefetches: int = 0
+    system_calls: int = 0
+    indirect: int = 0
+    unknown_code: int = 0
+    waits: int = 0
+
+
+FLOW_COUNTS = {
+    "branches": flow.BRANCHES,
+    "taken": flow.TAKEN,
+    "atomics": flow.ATOMICS,
+    "forwarded": flow.FORWARDED,
+    "incomplete": flow.INCOMPLETE,
+    "ended": flow.ENDED,
+    "folded": flow.FOLDED,
+    "prefetches": flow.PREFETCHES,
+    "system_calls": flow.SYSCALLS,
+    "indirect": flow.INDIRECT,
+    "unknown_code": flow.UNKNOWN_CODE,
+}
 
 
 def convert(
-    log: str | Path,
+    log: str | Path | Any,
     output: str | Path,
     *,
+    code: Code | None = None,
+    only: str | int | None = None,
+    names: Mapping[int, str] | None = None,
+    regions: Callable[[], list[parquet.Range]] | None = None,
+    stop: Callable[[], bool] | None = None,
     buffer_bytes: int = BUFFER_BYTES,
     group_rows: int = parquet.GROUP,
     progress: Callable[[int], None] | None = None,
+    watch: Callable[[int, int], None] | None = None,
 ) -> Converted:
-    """Convert a log (plain, .gz or .xz; "-": standard input) to the trace file `output`, streaming.
+    """Convert a log (plain, .gz or .xz; "-": standard input; or an open binary file) to the trace file `output`.
 
-    progress is called with the number of lines read so far, a few times a second. Raises UserError, naming the line,
-    for a log that is malformed, cut short or without an access, and if nothing was counted; then no file is left.
+    code: the program's; then it is exact which load needs which.  only: number or name of a stretch: it alone counts.
+    names: of stretches, by number.  regions: asked at the end for the named stretches of the address space.  stop:
+    asked often; once it says so the trace ends with what there is, and is marked partial.  progress is called with the
+    number of lines read so far, watch with that and the accesses kept, a few times a second.
+
+    Raises UserError, naming the line, for a log that is malformed, cut short or without an access, for `only` that
+    names no stretch, and if nothing was counted; then no file is left.
     """
+    names = dict(names or {})
+    source = str(log) if isinstance(log, str | Path) else log
     with parquet.Writer(output) as writer:
-        conversion = _Conversion(writer, name_of(str(log)), group_rows)
-        for lines in whole_lines(str(log), buffer_bytes):
+        kept = Kept(writer, group_rows, code)
+        conversion = _Conversion(kept, Markers(kept, numbered(only, names)), name_of(source))
+        for lines in whole_lines(source, buffer_bytes):
+            stopped = bool(stop and stop())
+            if lines.cut and stopped:
+                break
             conversion.read(lines)
             if progress:
-                progress(conversion.count(k.LINES))
-        return conversion.finish()
+                progress(kept.count(k.LINES))
+            if watch:
+                watch(kept.count(k.LINES), kept.accesses())
+            if stopped:
+                break
+        return conversion.finish(names, regions() if regions else [], bool(stop and stop()))
+
+
+def numbered(only: str | int | None, names: Mapping[int, str]) -> int | None:
+    """The number of a stretch given by number or name. UserError if there is no such."""
+    if only is None:
+        return None
+    text = str(only)
+    for number, name in names.items():
+        if name == text:
+            return number
+    if not text.isascii() or not text.isdigit() or int(text) >= STRETCHES:
+        known = ", ".join(names.values())
+        raise UserError(f"no stretch {text!r}", "--only", f"0 to {STRETCHES - 1}" + (f", or {known}" if known else ""))
+    return int(text)
 
 
 class _Conversion:
-    """One conversion under way. where: "all" until a marker is seen, then "outside", "warm-up" or "counting"."""
+    """One conversion under way."""
 
-    def __init__(self, writer: parquet.Writer, name: str, group_rows: int) -> None:
-        self.writer, self.name = writer, name
-        self.scan = k.start_scan()
-        self.rows = k.empty_rows(group_rows + k.SPARE)
+    def __init__(self, kept: Kept, markers: Markers, name: str) -> None:
+        self.kept, self.markers, self.name = kept, markers, name
         self.command = ""
-        self.threads: set[int] = set()
-        self.where, self.begun = "all", False
-        self.outside_since = self.counting_since = 0  # trace lines read, accesses kept, when that began
-        self.counted = self.dropped_before = self.dropped_after = self.instructions_after = 0
-
-    def count(self, what: int) -> int:
-        """One of the scan's numbers."""
-        return int(self.scan.now[what])
-
-    def accesses(self) -> int:
-        """Kept so far."""
-        return self.count(k.LOADS) + self.count(k.STORES)
-
-    # ---- lines ----
 
     def read(self, lines: Lines) -> None:
         """Take in whole lines."""
@@ -104,13 +167,13 @@ class _Conversion:
             raise self.bad(lines, 0, "the log is cut short in")
         at = 0
         while True:
-            why, at = k.scan(lines.text, at, lines.end, self.scan, self.rows)
+            why, at = self.kept.take(lines.text, at, lines.end)
             if why == k.END:
                 return
             if why == k.FULL:
-                self.flush()
+                self.kept.flush()
             elif why == k.MARKER:
-                self.marker(self.count(k.OFFSET))
+                self.markers.store(self.kept.count(k.OFFSET))
             elif why == k.BAD:
                 raise self.bad(lines, at, "not understood:")
             else:
@@ -121,7 +184,7 @@ class _Conversion:
         end = lines.raw.find(b"\n", at, lines.end)
         line = bytes(lines.raw[at : end if end >= 0 else lines.end])
         text = repr(line[:60].decode(errors="replace")) + ("..." if len(line) > 60 else "")
-        return UserError(f"{what} {text}", f"{self.name}:{self.count(k.LINES) + 1}", EXPECTED)
+        return UserError(f"{what} {text}", f"{self.name}:{self.kept.count(k.LINES) + 1}", EXPECTED)
 
     def message(self, lines: Lines, at: int) -> int:
         """Look at a line that is no record. Returns where the next one starts."""
@@ -132,101 +195,58 @@ class _Conversion:
         if switch := SWITCH.match(line):
             if not 0 < int(switch[1]) < k.THREADS:
                 raise self.bad(lines, at, "too many threads:")
-            self.scan.now[k.THREAD] = int(switch[1])
+            self.kept.switch(int(switch[1]))
         elif command := COMMAND.match(line):
             self.command = command[1].decode(errors="replace")
-        self.scan.now[k.LINES] += 1
+        self.kept.scan.now[k.LINES] += 1
         return end + 1
 
-    # ---- the region of interest ----
-
-    def marker(self, offset: int) -> None:
-        """A marker store was read: begin or leave the region of interest, or do nothing."""
-        where = {WARM_UP: "warm-up", COUNT: "counting", END: "outside"}.get(offset, self.where)
-        if not self.begun and offset in (WARM_UP, COUNT):
-            self.forget()
-        if where == self.where:
-            return
-        if self.where == "outside":
-            self.dropped_after += self.count(k.TRACED) - self.outside_since
-            self.drop_pending()
-        self.mark(where)
-        self.where = where
-        self.scan.now[k.ON] = where != "outside"
-        self.outside_since = self.count(k.TRACED)
-
-    def forget(self) -> None:
-        """The first beginning: drop what came before, be it that an end came first."""
-        self.writer.restart()
-        self.threads.clear()
-        self.counted = 0
-        self.dropped_before = self.count(k.TRACED)
-        old, self.scan = self.scan, k.start_scan()
-        self.scan.code[:] = old.code
-        for what in (k.THREAD, k.LINES, k.TRACED):
-            self.scan.now[what] = old.now[what]
-        self.where, self.begun, self.outside_since = "outside", True, self.dropped_before
-
-    def drop_pending(self) -> None:
-        """Instructions that wait for a record of their thread will find none in this region."""
-        self.instructions_after += int(self.scan.pending.sum())
-        self.scan.pending[:] = 0
-
-    def mark(self, where: str) -> None:
-        """A MARK record where counting begins, and where what began ends; it takes the instructions so far."""
-        if where == "counting":
-            self.counting_since = self.accesses()
-            k.put_mark(self.scan, self.rows, MARK, COUNT_ON)
-        elif self.where in ("all", "counting"):
-            self.counted += self.accesses() - self.counting_since
-            if self.where == "counting":
-                k.put_mark(self.scan, self.rows, MARK, COUNT_OFF)
-
-    # ---- the file ----
-
-    def flush(self) -> None:
-        """Hand the filled rows to the file."""
-        full = {name: column[: self.count(k.ROWS)] for name, column in self.rows._asdict().items()}
-        self.threads.update(np.unique(full["thread"][full["kind"] != MARK]).tolist())
-        self.writer.write(parquet.Columns(**full))
-        self.scan.now[k.ROWS] = 0
-
-    def finish(self) -> Converted:
+    def finish(self, names: Mapping[int, str], regions: list[parquet.Range], partial: bool) -> Converted:
         """The end of the log: complete the file."""
-        if self.where == "outside":
-            self.dropped_after += self.count(k.TRACED) - self.outside_since
-        elif self.where != "warm-up":
-            self.counted += self.accesses() - self.counting_since
-        if not self.counted:
-            inside = "" if self.where == "all" else " while its markers say that counting is on"
+        kept, markers = self.kept, self.markers
+        markers.end()
+        if not markers.counted:
+            inside = "" if markers.where == "all" else " while its markers say that counting is on"
             raise UserError(f"no memory access{inside}", self.name, EXPECTED)
-        self.flush()
-        self.drop_pending()
+        kept.flush()
+        markers.drop_pending()
+        found = {name: kept.flow_count(what) for name, what in FLOW_COUNTS.items()}
+        instructions = kept.count(k.INSTRUCTIONS)
         done = Converted(
-            self.count(k.LINES),
-            self.count(k.INSTRUCTIONS),
-            self.count(k.LOADS),
-            self.count(k.STORES),
-            self.writer.rows,
-            len(self.threads),
-            self.count(k.SITES),
-            self.where != "all",
-            self.dropped_before,
-            self.dropped_after,
-            self.instructions_after,
+            lines=kept.count(k.LINES),
+            instructions=instructions,
+            loads=kept.count(k.LOADS),
+            stores=kept.count(k.STORES),
+            records=kept.writer.rows,
+            threads=len(kept.threads),
+            sites=kept.count(k.SITES),
+            markers=markers.where != "all",
+            dropped_before=markers.dropped_before,
+            dropped_after=markers.dropped_after,
+            instructions_after=markers.instructions_after,
+            exact=kept.flow is not None and found["unknown_code"] <= UNKNOWN_SHARE * instructions > 0,
+            waits=int(kept.handover.now[handover.TOKENS]),
+            **found,
         )
-        self.writer.commit(self.meta(done))
+        kept.writer.commit(self.meta(done, names, regions, partial))
         return done
 
-    def meta(self, done: Converted) -> parquet.Meta:
+    def meta(
+        self, done: Converted, names: Mapping[int, str], regions: list[parquet.Range], partial: bool
+    ) -> parquet.Meta:
         """What the file says of itself."""
-        codes = self.scan.site_code[: done.sites].tolist()
+        codes = self.kept.scan.site_code[: done.sites].tolist()
         sites = [f"{code:#x}" if code != k.NO_CODE else "unknown" for code in codes]
         return parquet.Meta(
             reader="lackey",
             source=self.command,
+            dependence="exact" if done.exact else "unknown",
             markers=done.markers,
             sites=sites + ["other"] * (done.sites == k.SITE_LIMIT),
-            threads=sorted(self.threads),
+            threads=sorted(self.kept.threads),
+            regions=regions,
             counts={name: int(value) for name, value in done._asdict().items()},
+            partial=partial,
+            code=self.kept.decoder.code.files() if self.kept.decoder else [],
+            stretches=self.markers.stretches(names),
         )

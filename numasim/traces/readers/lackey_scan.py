@@ -1,7 +1,7 @@
 """The inner loop of the lackey reader: bytes in, columns out. Compiled where numba is there, plain Python otherwise.
 
 It stops at whatever is rare (a message of valgrind, a marker, a bad line, no more room) and leaves that to lackey.py.
-All numbers are int64. No names from other files: the cached code depends on this file alone.
+All numbers are int64.
 """
 
 from typing import NamedTuple
@@ -50,6 +50,12 @@ class Rows(NamedTuple):
     insns: npt.NDArray[np.uint8]
     dep0: npt.NDArray[np.uint8]
     lag0: npt.NDArray[np.uint8]
+    dep1: npt.NDArray[np.uint8]
+    lag1: npt.NDArray[np.uint8]
+    dep2: npt.NDArray[np.uint8]
+    lag2: npt.NDArray[np.uint8]
+    fwd: npt.NDArray[np.uint8]
+    taken: npt.NDArray[np.uint8]
 
 
 class Scan(NamedTuple):
@@ -57,7 +63,8 @@ class Scan(NamedTuple):
 
     now [NOW]: the numbers named above.  pending [THREADS]: instructions since a thread's last record, not yet given to
     one.  code [THREADS]: address of a thread's last instruction.  slot [SLOTS]: site of a code address, by open
-    addressing; -1 is empty.  site_code [SITE_LIMIT]: code address of a site.
+    addressing; -1 is empty.  site_code [SITE_LIMIT]: code address of a site.  accesses, executed [THREADS]: L, S and M
+    lines, and instructions, that were kept of each thread.
     """
 
     now: Ints
@@ -65,6 +72,8 @@ class Scan(NamedTuple):
     code: Ints
     slot: npt.NDArray[np.int32]
     site_code: Ints
+    accesses: Ints
+    executed: Ints
 
 
 def start_scan() -> Scan:
@@ -77,13 +86,15 @@ def start_scan() -> Scan:
         np.full(THREADS, NO_CODE, np.int64),
         np.full(SLOTS, -1, np.int32),
         np.zeros(SITE_LIMIT, np.int64),
+        np.zeros(THREADS, np.int64),
+        np.zeros(THREADS, np.int64),
     )
 
 
 def empty_rows(room: int) -> Rows:
     """Columns to fill with at most `room` rows."""
-    wide, small = np.zeros((2, room), np.uint16), np.zeros((5, room), np.uint8)
-    return Rows(wide[0], wide[1], small[0], np.zeros(room, np.int64), small[1], small[2], small[3], small[4])
+    wide, small = np.zeros((2, room), np.uint16), np.zeros((11, room), np.uint8)
+    return Rows(wide[0], wide[1], small[0], np.zeros(room, np.int64), *small[1:])
 
 
 @inlined
@@ -139,6 +150,7 @@ def access(s: Scan, rows: Rows, loads: bool, stores: bool, address: int, size: i
     insns = min(int(s.pending[thread]), 255)
     s.pending[thread] -= insns
     site = site_of(s, int(s.code[thread]))
+    s.accesses[thread] += 1
     pieces = 0
     if loads:
         pieces = put(s, rows, 0, address, size, insns, site, 0)
@@ -147,6 +159,25 @@ def access(s: Scan, rows: Rows, loads: bool, stores: bool, address: int, size: i
     if stores:
         put(s, rows, 1, address, size, insns, site, pieces)
         s.now[STORES] += 1
+
+
+@inlined
+def parse(text: npt.NDArray[np.uint8], at: int) -> tuple[int, int, int]:
+    """Address, size and end of the line that starts at `at`, after its letter; size 0 if it is malformed."""
+    cursor, address = at + 3, 0
+    digit = _HEX[text[cursor]]
+    while digit < 16:
+        address = address << 4 | digit
+        cursor += 1
+        digit = _HEX[text[cursor]]
+    good = 0 < cursor - at - 3 < 16 and text[cursor] == 44  # a comma; 15 digits are 60 bits
+    cursor, size = cursor + 1, 0
+    while good and 48 <= text[cursor] <= 57 and size <= 4096:
+        size = size * 10 + int(text[cursor]) - 48
+        cursor += 1
+    if not good or text[cursor] != 10 or size > 4096:
+        size = 0
+    return address, size, cursor
 
 
 @compiled
@@ -167,18 +198,8 @@ def scan(text: npt.NDArray[np.uint8], at: int, end: int, s: Scan, rows: Rows) ->
                 return BAD, at
         elif head != 32 or text[at + 2] != 32 or not (loads or stores):
             return MESSAGE, at
-        cursor, address = at + 3, 0
-        digit = _HEX[text[cursor]]
-        while digit < 16:
-            address = address << 4 | digit
-            cursor += 1
-            digit = _HEX[text[cursor]]
-        good = 0 < cursor - at - 3 < 16 and text[cursor] == 44  # a comma; 15 digits are 60 bits
-        cursor, size = cursor + 1, 0
-        while good and 48 <= text[cursor] <= 57 and size <= 4096:
-            size = size * 10 + int(text[cursor]) - 48
-            cursor += 1
-        if not good or text[cursor] != 10 or not 0 < size <= 4096:
+        address, size, cursor = parse(text, at)
+        if size == 0:
             return BAD, at
         at = cursor + 1
         s.now[LINES] += 1
@@ -186,6 +207,7 @@ def scan(text: npt.NDArray[np.uint8], at: int, end: int, s: Scan, rows: Rows) ->
         if head == 73:
             if s.now[ON]:
                 s.pending[s.now[THREAD]] += 1
+                s.executed[s.now[THREAD]] += 1
                 s.code[s.now[THREAD]] = address
                 s.now[INSTRUCTIONS] += 1
         elif address >> 12 == PAGE >> 12:

@@ -5,6 +5,7 @@ Decompression is done by Python's gzip and lzma modules, in this process: 10 to 
 
 import contextlib
 import gzip
+import io
 import lzma
 import sys
 import zlib
@@ -29,15 +30,23 @@ class Lines(NamedTuple):
     cut: bool
 
 
-def name_of(log: str) -> str:
+def name_of(log: str | Any) -> str:
     """How messages call this log."""
+    if not isinstance(log, str):
+        return str(getattr(log, "name", "the log"))
     return "standard input" if log == "-" else log
 
 
 @contextlib.contextmanager
-def open_log(log: str) -> Iterator[Any]:
-    """The uncompressed bytes of a log, to `readinto`; "-" is standard input. UserError if it cannot be opened."""
+def open_log(log: str | Any) -> Iterator[Any]:
+    """The uncompressed bytes of a log, to `readinto`; "-" is standard input. UserError if it cannot be opened.
+
+    Also an open binary file, as a pipe's end; it stays open.
+    """
     with contextlib.ExitStack() as stack:
+        if not isinstance(log, str):
+            yield log
+            return
         try:
             raw: Any = sys.stdin.buffer if log == "-" else stack.enter_context(open(log, "rb"))
         except OSError as error:
@@ -50,7 +59,16 @@ def open_log(log: str) -> Iterator[Any]:
         yield raw
 
 
-def whole_lines(log: str, size: int) -> Iterator[Lines]:
+def first_bytes(log: str, size: int) -> bytes:
+    """The first bytes of a log, uncompressed, at most `size`."""
+    buffer, full = bytearray(size), 0
+    with open_log(log) as stream:
+        while full < size and (got := _read(stream, memoryview(buffer)[full:], log)):
+            full += got
+    return bytes(buffer[:full])
+
+
+def whole_lines(log: str | Any, size: int) -> Iterator[Lines]:
     """The lines of a log, about `size` bytes at a time, in one buffer that is used again and again."""
     kept = 0  # bytes of a line begun
     buffer = bytearray(size + PAD)
@@ -73,10 +91,31 @@ def whole_lines(log: str, size: int) -> Iterator[Lines]:
         yield Lines(buffer, np.frombuffer(buffer, np.uint8), kept, True)
 
 
-def _read(stream: Any, into: memoryview, log: str) -> int:
+def whole_records(log: str, size: int, width: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Binary records of `width` bytes, `size` of them at a time, as array [records, width], in one buffer used again.
+
+    Raises UserError for a log that ends within a record.
+    """
+    buffer = np.zeros((size, width), np.uint8)
+    view, done, full = buffer.data.cast("B"), 0, 0
+    with open_log(log) as stream:
+        while got := _read(stream, view[full:], log):
+            full += got
+            if full == len(view):
+                yield buffer
+                done, full = done + size, 0
+    if full % width:
+        where = f"{name_of(log)}: byte {(done + full // width) * width}"
+        raise UserError(f"{full % width} bytes at the end", where, f"whole records of {width} bytes")
+    if full:
+        yield buffer[: full // width]
+
+
+def _read(stream: Any, into: memoryview, log: str | Any) -> int:
     """Fill what can be filled now; 0 at the end."""
+    take = stream.readinto1 if isinstance(stream, io.BufferedReader) else stream.readinto  # a pipe gives what it has
     try:
-        return int(stream.readinto(into))
+        return int(take(into))
     except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"compressed data damaged or cut short: {error}", name_of(log), "a whole .xz or .gz") from error
     except OSError as error:
