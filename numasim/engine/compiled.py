@@ -87,6 +87,7 @@ def act(m: Any, tree: Any, a: int, now: int, bound: int, budget: int) -> tuple[i
             events, now = links(m, thread, core, a, now, bound, BITS, budget)
             if now << BITS | a >= bound or events >= budget:
                 return now, events, now
+            events += 1
         t = dispatch(m, thread, now)
     else:
         thread = 0
