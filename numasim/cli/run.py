@@ -95,7 +95,7 @@ def _workload(
     from numasim.study.run import run as simulate
 
     machine, workload, words = of_workload(model, rest, changes, options, "run")
-    return simulate(machine, workload, progress=report, timeline=False, **words)
+    return simulate(machine, workload, progress=report, **words)
 
 
 def of_workload(
