@@ -6,7 +6,7 @@ what lies beyond in story_beyond.py.
 
 from typing import Any
 
-from numasim.engine import access, arrival, core, stacks, tlb
+from numasim.engine import access, arrival, chains, core, joins, stacks, tlb
 from numasim.engine.cache import EXCLUSIVE, touch
 from numasim.engine.coming import hit_coming
 from numasim.engine.fills import bring
@@ -39,10 +39,10 @@ class Story(Beyond):
         """By function of the engine, what is called in its place."""
         return self.beyond() | {
             core.enter: self.enter,
-            core.links: lambda function, m, t, core, a, now, *rest: (0, now),  # the long way tells the same
+            chains.links: lambda function, m, t, core, a, now, *rest: (0, now),  # the long way tells the same
             access.execute: self.execute,
             access.until_miss: self.until_miss,
-            access.join: self.join,
+            joins.join: self.join,
             access.hit_l1: self.hit_l1,
             hit_coming: self.hit_coming,
             access.look_further: self.look_further,
