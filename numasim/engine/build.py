@@ -206,8 +206,8 @@ def spans(seats: list[Seat]) -> st.Spans:
     """Room for the spans of so many threads (none: nothing is kept)."""
     room = st.SPANS if seats else 1
     what = st.OPERATIONS if any(seat.operations for seat in seats) else st.ACCESSES
-    head = np.array([what if seats else st.NOTHING, 0, 0, room], np.int64)
-    return st.Spans(head, zeros(len(seats) + 1), *(zeros(room) for _ in range(5)))
+    columns = (zeros(room) for _ in range(5))
+    return st.Spans(what if seats else st.NOTHING, room, zeros(2), zeros(len(seats) + 1), *columns)
 
 
 def out(groups: int, seats: list[Seat], timeline: bool) -> st.Out:

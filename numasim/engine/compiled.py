@@ -12,8 +12,9 @@ import numpy as np
 
 from numasim.engine.acts import settle, wait_for_link
 from numasim.engine.arrival import arrive, complete, locked
+from numasim.engine.chains import links
 from numasim.engine.channel import choose, look_again, take_bus
-from numasim.engine.core import dispatch, links
+from numasim.engine.core import dispatch
 from numasim.engine.jit import CHECK, HAVE_NUMBA, entry, kernel, one_compiles, table, unfold
 from numasim.engine.path import step
 from numasim.engine.slots import AT_CORE, AT_L3, AT_OWN, wake_at
@@ -87,6 +88,7 @@ def act(m: Any, tree: Any, a: int, now: int, bound: int, budget: int) -> tuple[i
             events, now = links(m, thread, core, a, now, bound, BITS, budget)
             if now << BITS | a >= bound or events >= budget:
                 return now, events, now
+            events += 1
         t = dispatch(m, thread, now)
     else:
         thread = 0

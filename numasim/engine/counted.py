@@ -58,7 +58,7 @@ def raw_result(run: Any, cpu_s: float, partial: bool) -> RawResult:
 def _timeline(m: st.Machine) -> Timeline | None:
     """The spans kept, if any were to be."""
     spans, origin = m.out.spans, int(m.control[st.K_ORIGIN])
-    what, kept, every, _ = (int(v) for v in spans.head)
+    what, kept, every = spans.what, *(int(v) for v in spans.head)
     if what == st.NOTHING:
         return None
     thread, begin, end, name = (np.array(a[:kept]) for a in (spans.thread, spans.begin, spans.end, spans.name))

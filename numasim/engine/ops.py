@@ -26,7 +26,6 @@ from numasim.engine.state import (
     OP_WORDS,
     OPERATIONS,
     RING,
-    WHAT,
     WIN_SHIFT,
 )
 from numasim.traces.records import ATOMIC, AWAIT, LOAD, LOCK, MARK, OP_BEGIN
@@ -106,7 +105,7 @@ def end_operation(out: Any, ops: Any, t: int, group: int, begun: int, now: int) 
     for k in range(C_IDLE):
         out.op_rows[row + k] += ops.sum[t * OP_WORDS + k] - ops.begin[t * OP_WORDS + k]
     out.op_rows[row + C_IDLE] += 1
-    if out.spans.head[WHAT] == OPERATIONS:
+    if out.spans.what == OPERATIONS:
         note_span(out.spans, t, group, begun, now)
     if latency < out.op_low[group]:
         out.op_low[group] = latency

@@ -4,7 +4,7 @@ that does not grow: when it is full, each thread keeps every second one, and fro
 from typing import Any
 
 from numasim.engine.jit import rare
-from numasim.engine.state import EVERY, KEPT, NOTHING, ROOM, WHAT
+from numasim.engine.state import EVERY, KEPT, NOTHING
 
 
 @rare
@@ -28,10 +28,10 @@ def note_span(spans: Any, t: int, name: int, begin: int, end: int) -> None:
     """Something of thread t began and has ended. Of each thread one in 2**EVERY is kept, its first among them."""
     n = spans.seen[t]
     spans.seen[t] = n + 1
-    if n & (1 << spans.head[EVERY]) - 1 == 0 and spans.head[KEPT] == spans.head[ROOM]:
+    if n & (1 << spans.head[EVERY]) - 1 == 0 and spans.head[KEPT] == spans.room:
         thin_out(spans)
     i = spans.head[KEPT]
-    if n & (1 << spans.head[EVERY]) - 1 == 0 and i < spans.head[ROOM]:
+    if n & (1 << spans.head[EVERY]) - 1 == 0 and i < spans.room:
         spans.thread[i] = t
         spans.number[i] = n
         spans.name[i] = name
@@ -43,7 +43,7 @@ def note_span(spans: Any, t: int, name: int, begin: int, end: int) -> None:
 @rare
 def forget_spans(spans: Any, threads: int) -> None:
     """Warm-up is over."""
-    if spans.head[WHAT] != NOTHING:
+    if spans.what != NOTHING:
         spans.head[KEPT] = 0
         spans.head[EVERY] = 0
         for t in range(threads):

@@ -14,7 +14,6 @@ from numasim.engine.state import (
     EVENT_WORDS,
     SERIES,
     SLOT_SHIFT,
-    WHAT,
     WIN_SHIFT,
 )
 from numasim.engine.vectors import pour, width
@@ -58,7 +57,7 @@ def account(out: Any, s: Any, a: int, end: int) -> None:
     latency = end - s.t0[a << SLOT_SHIFT]
     thread = s.thread[a << SLOT_SHIFT]
     extremes(out, klass, latency, thread, s.number, a << SLOT_SHIFT)
-    if out.spans.head[WHAT] == ACCESSES:
+    if out.spans.what == ACCESSES:
         note_span(out.spans, thread, klass, end - latency, end)
     s.stack[(a << SLOT_SHIFT) + COUNT] = 1
     pour(out.rows, (klass * BUCKETS + bucket(latency)) * 16, s.stack, a << SLOT_SHIFT)

@@ -292,7 +292,9 @@ class Sync(NamedTuple):
 class Spans(NamedTuple):
     """When operations, or accesses that left their core, began and ended: some of them, where that is asked for."""
 
-    head: Array  # what is kept: NOTHING, OPERATIONS, ACCESSES; how many; one in 2**so many; room
+    what: int  # is kept: NOTHING, OPERATIONS, ACCESSES
+    room: int
+    head: Array  # how many are kept; one in 2**so many
     seen: Array  # [thread] how many there were
     thread: Array  # [span]
     number: Array  # [span] of those of its thread
@@ -302,7 +304,7 @@ class Spans(NamedTuple):
 
 
 NOTHING, OPERATIONS, ACCESSES = range(3)
-WHAT, KEPT, EVERY, ROOM = range(4)  # words of Spans.head
+KEPT, EVERY = range(2)  # words of Spans.head
 SPANS = 20_000  # kept at most
 
 

@@ -6,7 +6,7 @@ what lies beyond in story_beyond.py.
 
 from typing import Any
 
-from numasim.engine import access, arrival, core, stacks, tlb
+from numasim.engine import access, arrival, chains, core, joins, stacks, tlb
 from numasim.engine.cache import EXCLUSIVE, touch
 from numasim.engine.coming import hit_coming
 from numasim.engine.fills import bring
@@ -39,10 +39,10 @@ class Story(Beyond):
         """By function of the engine, what is called in its place."""
         return self.beyond() | {
             core.enter: self.enter,
-            core.links: lambda function, m, t, core, a, now, *rest: (0, now),  # the long way tells the same
+            chains.links: lambda function, m, t, core, a, now, *rest: (0, now),  # the long way tells the same
             access.execute: self.execute,
             access.until_miss: self.until_miss,
-            access.join: self.join,
+            joins.join: self.join,
             access.hit_l1: self.hit_l1,
             hit_coming: self.hit_coming,
             access.look_further: self.look_further,
@@ -69,7 +69,7 @@ class Story(Beyond):
             self.kind, self.address = word0 >> KIND & KIND_MASK, word0 & ADDRESS
             self.klass = word0 >> CLASS & CLASS_MASK
 
-    def execute(self, function: Any, m: Any, t: int, x: int, a: int, now: int) -> int:
+    def execute(self, function: Any, m: Any, t: int, x: int, a: int, now: int) -> Any:
         """A record executes, or a slot goes on in its core."""
         self._mine = a == self.a if a >= 0 else x == self.x
         try:
@@ -92,7 +92,7 @@ class Story(Beyond):
             )
         return found
 
-    def _needed(self, m: Any, t: int, x: int, at: int) -> int:
+    def _needed(self, m: Any, t: int, x: int, at: int) -> Any:
         """How many records back the load is whose value came last; 0 if the address was known all the time."""
         f, w = m.front, m.win
         word1, i = w.word1[x << WIN_SHIFT], w.number[x << WIN_SHIFT]
@@ -103,7 +103,7 @@ class Story(Beyond):
                 return d
         return 0
 
-    def join(self, function: Any, m: Any, t: int, core: int, x: int, b: int, kind: int, *rest: Any) -> int:
+    def join(self, function: Any, m: Any, t: int, core: int, x: int, b: int, kind: int, *rest: Any) -> Any:
         """The line is on its way already, with slot b."""
         who = self.describe(b)
         end: int = function(m, t, core, x, b, kind, *rest)
@@ -111,27 +111,30 @@ class Story(Beyond):
             self._waited = f"its line is on its way already, for {who}"
             if kind != STORE:
                 self.joined = who
+                self.note(f"its line is on its way already, for {who}: it waits for what is left of that")
         elif self._mine and end >= 0:
             self.tell(C_L1, m.p.l1, f"its line is on its way already, for {who}: posted to that")
         return end
 
     def _tell_waits(self, at: int, ready: int, start: int, why: int) -> None:
         """What passed between the address being known and the look-up."""
-        self.tell(why, ready - at, self._waited or "waits for a fill buffer")
+        self.tell(why, ready - at, self._waited or "it lies across two lines: both are looked up")
         self.tell(C_OS, start - ready, "a timer tick has the CPU")
 
     # ---- TLBs and private caches ---------------------------------------------------------------------------------
 
-    def hit_l1(self, function: Any, m: Any, *rest: Any) -> int:
+    def hit_l1(self, function: Any, m: Any, *rest: Any) -> Any:
         """L1 has the line."""
         if self._mine:
             self._tell_waits(*rest[-4:])
             self.tell(C_L1, m.p.l1, "the L1 DTLB knows the page, L1 has the line")
-            self.stack = {C_L1: m.p.l1}
-            self.done = True
-        return function(m, *rest)
+            self.stack = {C_L1: m.p.l1}  # unless it has waited: account_private knows
+        end = function(m, *rest)
+        if self._mine:
+            self._finish()
+        return end
 
-    def hit_coming(self, function: Any, m: Any, t: int, x: int, klass: int, *rest: int) -> int:
+    def hit_coming(self, function: Any, m: Any, t: int, x: int, klass: int, *rest: int) -> Any:
         """L1 will have the line soon."""
         at, ready, start, why, there = rest
         if self._mine:
@@ -179,7 +182,7 @@ class Story(Beyond):
             return "the core has the line, but not to write: it has to ask"
         return f"{what} neither in L1 nor in L2"
 
-    def touch(self, function: Any, c: Any, s: int, tag: int) -> int:
+    def touch(self, function: Any, c: Any, s: int, tag: int) -> Any:
         """A look-up; fit: the line may be written."""
         i: int = function(c, s, tag)
         if self._looking and (c is self.m.l1 or c is self.m.l2):
@@ -192,14 +195,14 @@ class Story(Beyond):
         function(*rest)
         self._looking = looking
 
-    def walk_from(self, function: Any, *rest: Any) -> int:
+    def walk_from(self, function: Any, *rest: Any) -> Any:
         """Where a page walk begins."""
         level: int = function(*rest)
         if self._looking:
             self._looks.append(("walk", level, False))
         return level
 
-    def walked(self, function: Any, *rest: Any) -> int:
+    def walked(self, function: Any, *rest: Any) -> Any:
         """A page walk has read an entry."""
         level: int = function(*rest)
         if self._looking:
@@ -220,7 +223,7 @@ class Story(Beyond):
 
     # ---- misses --------------------------------------------------------------------------------------------------
 
-    def slot_for(self, function: Any, m: Any, *rest: int) -> int:
+    def slot_for(self, function: Any, m: Any, *rest: int) -> Any:
         """The access gets a slot, and is that from now on."""
         mine, self._mine = self._mine, False
         a: int = function(m, *rest)
@@ -240,12 +243,17 @@ class Story(Beyond):
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
+    def _finish(self) -> None:
+        """The access is done; its slot, or place in the window, is another's from now on."""
+        self.done = True
+        self.a = self.x = NOBODY
+
     def account(self, function: Any, out: Any, s: Any, a: int, end: int) -> None:
         """A slot's access is done."""
         if a == self.a:
             stack = s.stack[a << SLOT_SHIFT : (a << SLOT_SHIFT) + COUNT]
             self.stack = {cause: ps for cause, ps in enumerate(stack) if ps}
-            self.done = True
+            self._finish()
         function(out, s, a, end)
 
     def account_private(self, function: Any, out: Any, w: Any, x: int, klass: int, *rest: int) -> None:
@@ -257,7 +265,7 @@ class Story(Beyond):
             self.stack = {}
             for key, ps in ((why, waited), (C_OS, os), (C_TLB, walk), (cause, last)):
                 self.stack[key] = self.stack.get(key, 0) + ps
-            self.done = True
+            self._finish()
         function(out, w, x, klass, *rest)
 
     _ending = False
@@ -278,5 +286,5 @@ class Story(Beyond):
                 if ps:
                     self.tell(cause, ps, f"what is left of the fill for {self.joined}")
             self.stack = {cause: w.stack[(x << 4) + cause] for cause in range(COUNT)}
-            self.done = True
+            self._finish()
         function(out, w, x, klass, latency)

@@ -117,7 +117,7 @@ class Beyond:
     def charge(self, function: Any, s: Any, a: int, cause: int, dt: int) -> None:
         """The engine hands time to a cause."""
         function(s, a, cause, dt)
-        if a == self.a and not self.quiet and dt:
+        if a == self.a and dt and not (self.quiet or self.done):
             walk = s.level[a << SLOT_SHIFT] > 0
             where = self._where if self._of_watched else ""
             what = self._texts.get((where, cause)) or self._texts.get(("", cause)) or PLAIN.get(cause, "")
@@ -146,12 +146,11 @@ class Beyond:
             if name == "leave_core":
                 self.quiet = False
             self._name_places(m, a)
-        at = len(self.steps)
         found = self._in(name, a == self.a, function, m, a, *rest)
-        if a == self.a and name == "look_up_l3" and at and self.steps[at - 1].what.endswith(LOOKED_UP):
-            hit = m.slot.stage[a << SLOT_SHIFT] == AT_CORE
-            step = self.steps[at - 1]
-            self.steps[at - 1] = step._replace(what=step.what.replace(LOOKED_UP, "has the line" if hit else "misses"))
+        if a == self.a and name == "look_up_l3":
+            said = "has the line" if m.slot.stage[a << SLOT_SHIFT] == AT_CORE else "misses"
+            k = max(k for k, step in enumerate(self.steps) if step.what.endswith(LOOKED_UP))
+            self.steps[k] = self.steps[k]._replace(what=self.steps[k].what.replace(LOOKED_UP, said))
         return found
 
     def _name_places(self, m: Any, a: int) -> None:
@@ -172,13 +171,13 @@ class Beyond:
         from_afar = a == self.a and m.slot.stage[a << SLOT_SHIFT] == AT_CORE
         walk = m.slot.level[a << SLOT_SHIFT] > 0
         goes_on: bool = function(m, a, now)
-        if from_afar:
+        if from_afar and not self.done:
             self.note("page walk: the entry has come" if walk else "the line enters L1 and L2")
         return goes_on
 
     # ---- coherence and locks -------------------------------------------------------------------------------------
 
-    def at_directory(self, function: Any, m: Any, a: int, now: int) -> int:
+    def at_directory(self, function: Any, m: Any, a: int, now: int) -> Any:
         """A request reaches the directory."""
         if a != self.a:
             return function(m, a, now)
@@ -220,7 +219,7 @@ class Beyond:
 
     # ---- links ---------------------------------------------------------------------------------------------------
 
-    def over_link(self, function: Any, m: Any, a: int, now: int) -> int:
+    def over_link(self, function: Any, m: Any, a: int, now: int) -> Any:
         """A hop."""
         if a != self.a:
             return function(m, a, now)
@@ -260,7 +259,7 @@ class Beyond:
 
     # ---- memory --------------------------------------------------------------------------------------------------
 
-    def arrive_at_memory(self, function: Any, d: Any, s: Any, a: int, node: int, line: int, now: int) -> int:
+    def arrive_at_memory(self, function: Any, d: Any, s: Any, a: int, node: int, line: int, now: int) -> Any:
         """A request reaches its channel."""
         if a != self.a:
             return function(d, s, a, node, line, now)
@@ -274,7 +273,7 @@ class Beyond:
         self._texts["prepare", C_REFRESH] = f"rank {rank} of channel {number} is being refreshed"
         return self._in("arrive", True, function, d, s, a, node, line, now)
 
-    def prepare(self, function: Any, d: Any, s: Any, ch: int, node: int, b: int, a: int, row: int, now: int) -> int:
+    def prepare(self, function: Any, d: Any, s: Any, ch: int, node: int, b: int, a: int, row: int, now: int) -> Any:
         """A bank turns to a request."""
         before, self._preparing = self._preparing, a
         ready: int = self._in("prepare", a == self.a, function, d, s, ch, node, b, a, row, now)
@@ -290,7 +289,7 @@ class Beyond:
 
     _precharged, _activated = False, False
 
-    def open_row(self, function: Any, d: Any, ch: int, node: int, rank: int, b: int, row: int, t: int) -> int:
+    def open_row(self, function: Any, d: Any, ch: int, node: int, rank: int, b: int, row: int, t: int) -> Any:
         """A bank's row is opened, if it is not open."""
         was, self._activated, self._turning_at = d.bank[(b << BANK) + ROW], False, t
         ready: int = function(d, ch, node, rank, b, row, t)
@@ -309,7 +308,7 @@ class Beyond:
 
     _turning_at = 0
 
-    def activate(self, function: Any, d: Any, ch: int, node: int, rank: int, t: int) -> int:
+    def activate(self, function: Any, d: Any, ch: int, node: int, rank: int, t: int) -> Any:
         """A rank opens a row."""
         self._activated, self._precharged = True, t > self._turning_at
         return function(d, ch, node, rank, t)
@@ -325,13 +324,13 @@ class Beyond:
         self._passed[ch] = self.describe(a)
         return found
 
-    def pass_all(self, function: Any, *rest: Any) -> int:
+    def pass_all(self, function: Any, *rest: Any) -> Any:
         """A batch of writes passes a channel's bus."""
         n: int = function(*rest)
         self._passed[rest[-2]] = f"{n} writes"
         return n
 
-    def by_curve(self, function: Any, *rest: Any) -> int:
+    def by_curve(self, function: Any, *rest: Any) -> Any:
         """A memory that is a measured curve."""
         a, node = rest[4], rest[5]
         self._texts["by_curve", C_MEM] = f"node {node}: its latency when idle, by its curve"

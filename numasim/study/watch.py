@@ -54,8 +54,8 @@ class Watched(Run):
 
     def watch(self, observer: Any) -> None:
         """Run to the access and through it. observer: has `wrappers()` (by function of the engine, a Wrapper that is
-        called in its place), `begin(machine, record)` with the state to look at, and `done`. Raises UserError if the run has
-        fewer accesses."""
+        called in its place), `begin(machine, record)` with the state to look at, and `done`. Raises UserError if the
+        run has fewer accesses."""
         tree = compiled.agenda(self.m)
         compiled.warm_up(self.m)
         self._approach(tree)
