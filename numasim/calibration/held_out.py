@@ -15,7 +15,8 @@ from numasim.machine import Machine
 
 Report = Callable[[str, float], None]
 NAN = float("nan")
-DRAWS, CURVE_DRAWS = 8, 4  # machines as likely as the fitted one; a whole curve of each takes seconds
+DRAWS, CURVE_DRAWS = 8, 3  # machines as likely as the fitted one; a whole curve of each takes seconds
+UPPER = (0.5, 0.62, 0.72, 0.8, 0.88, 0.95, 1.0)  # shares of the peak at which the upper levels are simulated
 
 
 class Left(NamedTuple):
@@ -114,7 +115,7 @@ def load(name: str, above: float, told: Report) -> list[Left]:
     fitted = fit.fit(base, host._replace(curve=None)).machine
 
     def simulated(machine: Machine) -> Floats:
-        at, _, top = validate.simulated_at(machine, curve)
+        at, _, top = validate.simulated_at(machine, curve, UPPER)
         return np.where(np.isnan(at), top, at)
 
     at = simulated(fitted)
