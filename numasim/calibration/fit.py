@@ -21,6 +21,7 @@ from numasim.machine.checks import MAX_OUTSTANDING
 
 STEP = 0.02  # of a value, over which a derivative is taken
 # relative, of a measurement and of a symmetric model of it: a third of the band that each quantity is held to
+STEPS = (1, 2, 3, 4, 6, 8)  # times the assumed time between ranks
 NOISE = {"idle": 0.01, "bandwidth": 0.017, "peak": 0.017, "c2c": 0.033, "pairs": 0.033, "chase": 0.017}
 LIGHT = 0.05  # of the peak: load that waits for nothing
 SHIFT = 20.0  # ns added to what lmfit turns, so that a step is 0.4 ns at least where a value is near 0
@@ -193,7 +194,7 @@ class _State:
             self.machine, self.errors[knob.key], _ = self._best_buffers(self.machine, knob)
             return
         start = value_of(self.machine, switch)
-        tried = [self._best_buffers(changed(self.machine, {switch: round(n * start, 4)}), knob) for n in (1, 2, 3, 4)]
+        tried = [self._best_buffers(changed(self.machine, {switch: round(n * start, 4)}), knob) for n in STEPS]
         self.machine, self.errors[knob.key], _ = min(tried, key=lambda found: found[2])
         self.errors[switch] = start / 2
 
