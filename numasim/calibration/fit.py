@@ -17,10 +17,13 @@ from numasim.calibration.published import Cell, Floats, Host
 from numasim.calibration.twins import Level, Twins, level
 from numasim.errors import UserError
 from numasim.machine import Machine, from_tables
+from numasim.machine.checks import MAX_OUTSTANDING
 
 STEP = 0.02  # of a value, over which a derivative is taken
 # relative, of a measurement and of a symmetric model of it: a third of the band that each quantity is held to
+STEPS = (1, 2, 3, 4, 6, 8)  # times the assumed time between ranks
 NOISE = {"idle": 0.01, "bandwidth": 0.017, "peak": 0.017, "c2c": 0.033, "pairs": 0.033, "chase": 0.017}
+LIGHT = 0.05  # of the peak: load that waits for nothing
 SHIFT = 20.0  # ns added to what lmfit turns, so that a step is 0.4 ns at least where a value is near 0
 Report = Callable[[str, float], None]
 
@@ -97,11 +100,21 @@ def fit(machine: Machine, host: Host, cells: Sequence[Cell] | None = None, repor
     turned = knobs(machine, host, used)
     if not turned:
         raise UserError("no measurement decides any value", host.name, "idle latencies, bandwidths or core pairs")
-    state = _State(machine, host, turned, targets(machine, used), report or (lambda what, done: None))
+    state = _State(machine, host, turned, targets(machine, used + _unloaded(host)), report or (lambda what, done: None))
     state.latency()
     state.bandwidth()
     errors, correlation = state.latency()
     return state.finish(errors, correlation, used)
+
+
+def _unloaded(host: Host) -> list[Cell]:
+    """A loaded curve's levels below 5 % of its peak say what idle latency says, with the load's own chaser."""
+    curve = host.curve
+    local = [cell for cell in host.of("idle") if cell.where[0] == cell.where[1]]
+    if curve is None or len(local) < 2:  # a curve without a matrix gave the idle cell itself
+        return []
+    low = curve.ns[curve.gbps < LIGHT * curve.peak_gbps]
+    return [Cell("idle", local[0].where, float(low.mean()))] if len(low) else []
 
 
 class _State:
@@ -166,38 +179,51 @@ class _State:
                 continue
             if knob.key == "core.prefetch_buffers":
                 self._buffers(knob)
-            else:
+            elif knob.key.endswith("data_bytes"):
                 self._bytes(knob)
 
     def _buffers(self, knob: Knob) -> None:
         """The misses a core has under way at most: fill buffers and prefetch buffers together, a whole number.
 
-        Searched for by halving: more of them never make a core slower. Where a loaded curve was measured, the latency
-        at the peak speaks too, with a band four times as wide as the bandwidth's.
+        Searched for by thirds: more of them never make a core slower. Where a loaded curve was measured, the latency
+        at the peak speaks too, with a band four times as wide as the bandwidth's. Where nothing but a curve was
+        measured, the time between ranks, which no sheet has, is searched for with it, in steps of its start.
         """
-        fills = int(value_of(self.machine, "core.fill_buffers"))
+        switch = "memory.dram.rank_switch_ns"
+        if not any(other.key == switch for other in self.knobs):
+            self.machine, self.errors[knob.key], _ = self._best_buffers(self.machine, knob)
+            return
+        start = value_of(self.machine, switch)
+        tried = [self._best_buffers(changed(self.machine, {switch: round(n * start, 4)}), knob) for n in STEPS]
+        self.machine, self.errors[knob.key], _ = min(tried, key=lambda found: found[2])
+        self.errors[switch] = start / 2
+
+    def _best_buffers(self, machine: Machine, knob: Knob) -> tuple[Machine, float, float]:
+        """The machine with the best number of misses under way, that number's standard error, and the misfit left."""
+        fills = machine.core.fill_buffers
         seen: dict[int, float] = {}
+
+        def with_buffers(buffers: int) -> Machine:
+            keys = {"core.fill_buffers": min(fills, buffers), "core.prefetch_buffers": max(0, buffers - fills)}
+            return changed(machine, keys)
 
         def misfit(buffers: int) -> float:
             if buffers not in seen:
-                keys = {"core.fill_buffers": min(fills, buffers), "core.prefetch_buffers": max(0, buffers - fills)}
                 self.report(f"{self.host.name}: buffers of a core", -1.0)
-                seen[buffers] = self._misfit(changed(self.machine, keys), knob)
+                seen[buffers] = self._misfit(with_buffers(buffers), knob)
             return seen[buffers]
 
-        low, high = 2, 28
-        while high - low > 2:  # golden section on whole numbers
+        low, high = 2, MAX_OUTSTANDING
+        while high - low > 2:
             one, other = low + (high - low) // 3, high - (high - low) // 3
             if misfit(one) <= misfit(other):
                 high = other
             else:
                 low = one
         best = min(range(low, high + 1), key=misfit)
-        keys = {"core.fill_buffers": min(fills, best), "core.prefetch_buffers": max(0, best - fills)}
-        self.machine = changed(self.machine, keys)
         near = [seen[n] for n in (best - 1, best + 1) if n in seen]
         curvature = max((value - seen[best] for value in near), default=0.0)
-        self.errors[knob.key] = 1.0 if curvature <= 0 else max(0.5, float(np.sqrt(1.0 / curvature)))
+        return with_buffers(best), 1.0 if curvature <= 0 else max(0.5, float(np.sqrt(1.0 / curvature))), seen[best]
 
     def _misfit(self, machine: Machine, knob: Knob) -> float:
         """Sum of squares of local bandwidth, and of peak and latency of the loaded curve."""
@@ -266,6 +292,5 @@ class _State:
             correlation=tuple(tuple(1.0 if i == j else round(float(whole[i, j]), 4) for j in sure) for i in sure),
         )
         machine = from_tables(replace(self.machine, sources=said, uncertainty=told).expanded(), file=self.host.name)
-        return Fitted(
-            machine, self.knobs, every, whole, bound, loose, len(used), independent(machine, used), self.evaluations
-        )
+        counted = independent(machine, used) + (2 if self.host.curve else 0)  # of a curve: its peak, and how long there
+        return Fitted(machine, self.knobs, every, whole, bound, loose, len(used), counted, self.evaluations)

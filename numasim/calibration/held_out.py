@@ -15,7 +15,9 @@ from numasim.machine import Machine
 
 Report = Callable[[str, float], None]
 NAN = float("nan")
-DRAWS, CURVE_DRAWS = 8, 4  # machines as likely as the fitted one; a whole curve of each takes seconds
+DRAWS, CURVE_DRAWS = 8, 3  # machines as likely as the fitted one; a whole curve of each takes seconds
+UPPER = (0.5, 0.62, 0.72, 0.8, 0.88, 0.95, 1.0)  # shares of the peak at which the upper levels are simulated
+DRAWN = (0.55, 0.8, 1.0)  # the same for the spread
 
 
 class Left(NamedTuple):
@@ -113,12 +115,13 @@ def load(name: str, above: float, told: Report) -> list[Left]:
     base = fit.resourced(neighbours.from_spec(sheet).machine, said)
     fitted = fit.fit(base, host._replace(curve=None)).machine
 
-    def simulated(machine: Machine) -> Floats:
-        at, _, top = validate.simulated_at(machine, curve)
+    def simulated(machine: Machine, shares: Sequence[float]) -> Floats:
+        at, _, top = validate.simulated_at(machine, curve, shares)
         return np.where(np.isnan(at), top, at)
 
-    at = simulated(fitted)
-    spread = np.std([simulated(other) for other in intervals.draws(fitted, CURVE_DRAWS)], axis=0) / at
+    at = simulated(fitted, UPPER)
+    others = [simulated(other, DRAWN) for other in intervals.draws(fitted, CURVE_DRAWS)]
+    spread = np.std(others, axis=0) / np.mean(others, axis=0)
     low = curve.gbps <= above * curve.peak_gbps
     use = low & (curve.gbps > 0)
     flat, queue = (make(curve.gbps[use], curve.ns[use]) for make in (baselines.fixed, baselines.md1))

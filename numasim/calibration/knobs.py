@@ -113,6 +113,8 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
             add("links.gmi.data_bytes", 64, 512, local, "bandwidth")
         else:
             add("core.prefetch_buffers", 0, 27, local or peak, "bandwidth")
+            if not local:  # a curve alone: its peak and the latency there decide two values
+                add("memory.dram.rank_switch_ns", 0.0, 20.0, peak, "bandwidth")
     if inner:
         add("links.ondie.data_bytes", 64, 512, pick("bandwidth", "socket"), "bandwidth")
     for name in links:

@@ -8,8 +8,9 @@ import numpy as np
 from numasim.calibration import baselines
 from numasim.calibration.knobs import between_sockets, in_memory, near, orbit
 from numasim.calibration.published import Cell, Curve, Floats, Host
-from numasim.calibration.twins import Twins, curve
+from numasim.calibration.twins import SHARES, Twins, curve
 from numasim.machine import Machine
+from numasim.machine.checks import MAX_OUTSTANDING
 
 # per cent; a cell's band is the larger of this and the host's own asymmetry between mirrored cells
 BANDS = {"idle": 3.0, "bandwidth": 5.0, "c2c": 10.0, "pairs": 10.0, "peak": 10.0, "chase": 5.0}
@@ -95,10 +96,20 @@ def _flat(machine: Machine, host: Host, cell: Cell) -> float:
     return float(np.mean([c.value for c in host.of(cell.quantity) if (c.where[-2] == c.where[-1]) == local]))
 
 
-def simulated_at(machine: Machine, measured: Curve) -> tuple[Floats, float, float]:
+def beyond_the_cores(machine: Machine, measured: Curve) -> str:
+    """Why the latency at the peak is out of the model's reach: by Little's law bandwidth x latency is what is under
+    way, and the engine's cores have at most so many misses. Empty if it is in reach."""
+    cores = machine.topology.cores // machine.topology.sockets * measured.sockets
+    each = measured.peak_gbps * float(measured.ns[-1]) / 64 / cores
+    if each <= MAX_OUTSTANDING:
+        return ""
+    return f"{each:.0f} lines under way a core, by Little's law; the engine's have {MAX_OUTSTANDING} at most"
+
+
+def simulated_at(machine: Machine, measured: Curve, shares: Sequence[float] = SHARES) -> tuple[Floats, float, float]:
     """The simulated latency at each measured bandwidth (nan above what the model reaches); its peak and the latency
-    there."""
-    levels = sorted(curve(machine, measured))
+    there. shares: of the measured peak, at which it is simulated."""
+    levels = sorted(curve(machine, measured, tuple(shares)))
     gbps, ns = np.array(levels).T
     at = np.interp(measured.gbps, gbps, ns)
     at[measured.gbps > gbps[-1]] = np.nan
@@ -118,7 +129,8 @@ def curve_rows(machine: Machine, measured: Curve) -> list[Row]:
     fitted = machine.source("core.prefetch_buffers").startswith("fitted")
     nan = float("nan")
     found.append(Row("loaded, peak", "GB/s", measured.peak_gbps, peak, PEAK, fitted, nan, nan))
-    found.append(Row("loaded, latency at the peak", "ns", float(measured.ns[-1]), top, SATURATED, fitted, nan, nan))
+    band = float("inf") if beyond_the_cores(machine, measured) else SATURATED
+    found.append(Row("loaded, latency at the peak", "ns", float(measured.ns[-1]), top, band, fitted, nan, nan))
     return found
 
 

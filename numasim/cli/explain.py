@@ -96,7 +96,7 @@ def _sentences(found: Explanation) -> Iterator[str]:
     yield f"{article} {found.kind} at {found.site!r}, region {found.region!r} + {found.offset:#x},"
     yield f"a {found.page} page of node {found.node}."
     before = "before" if found.back == 1 else f"{found.back} records before"
-    needed = f", when the load {before} had its value" if found.back else ""
+    needed = f", when the access {before} had its value" if found.back else ""
     yield f"Its address was known {ns(found.begins_ns)} ns after counting began{needed}."
     yield f"It took {ns(found.latency_ns)} ns. (Accesses are counted from 0, after warm-up.)"
 

@@ -27,6 +27,10 @@ def validate(
     ] = None,
     published: Annotated[bool, typer.Option("--published", help="All shipped models with a published host.")] = False,
     change: options.Changes = None,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE.md", help="With --published: write the page, and its pictures."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Show each experiment measured and simulated, the deviation, its band, and a verdict.
@@ -41,6 +45,8 @@ def validate(
     from numasim.errors import UserError
     from numasim.results.json import text_of
 
+    if output is not None and not published:
+        raise UserError("--output without --published", "validate", "a page is of all shipped models")
     if published == (model is not None):
         raise UserError("both or neither of MODEL and --published", "validate", "one of the two")
     if model is not None and not inputs and model not in hosts():
@@ -54,6 +60,8 @@ def validate(
             told(one, number / len(pairs) if len(pairs) > 1 else -1.0)
             found[one], left = _rows(one, files, change or [], told if len(pairs) == 1 else None)
             notes += left
+    if output is not None:
+        _write(found, output)
     if json:
         print(
             text_of({"models": {one: [row_dict(row) for row in rows] for one, rows in found.items()}, "notes": notes})
@@ -66,6 +74,21 @@ def validate(
         _show(one, rows)
     for note in notes:
         print(f"Note: {note}.")
+
+
+def _write(compared: dict[str, list[Compared]], output: str) -> None:
+    """The page, and its pictures in the folder beside it."""
+    from pathlib import Path
+
+    from numasim.calibration import document, judge
+    from numasim.calibration.validate import Row
+    from numasim.results.files import replacing
+
+    found = {model: [row for row in rows if isinstance(row, Row)] for model, rows in compared.items()}
+    folder, lefts = "pictures", judge.read()
+    with replacing(output) as beside:
+        beside.write_text(document.text(found, lefts, folder), encoding="utf-8")
+    document.draw(Path(output).parent / folder, document.levels(found), lefts)
 
 
 def _published() -> list[tuple[str, list[str]]]:

@@ -188,8 +188,12 @@ class Beyond:
             self._texts["", C_COH] = f"the line is on its way to another core, for {who}: waits its turn"
         at = len(self.steps)
         when: int = self._in("at_directory", True, function, m, a, now)
-        if s.stage[i] == AT_LINK and s.then[i] != AT_MEMORY and s.bank[i]:  # the snoop comes after the hops
-            self._later.append(self.steps.pop(at))
+        if s.stage[i] == AT_LINK and s.then[i] != AT_MEMORY:
+            charged = [k for k in range(at, len(self.steps)) if self.steps[k].cause == C_COH]
+            for k in charged[1 if s.bank[i] else 0 :]:
+                self.steps[k] = self.steps[k]._replace(what="the directory is read in the memory of the line's home")
+            if s.bank[i]:  # the snoop comes after the hops
+                self._later.append(self.steps.pop(charged[0]))
         return when
 
     def ask(self, function: Any, *rest: Any) -> Any:
@@ -228,6 +232,7 @@ class Beyond:
         self._texts["over_link", C_FABRIC] = (
             "over the mesh to the core" if then == AT_CORE else f"the home agent of {self._vertices[to]}"
         )
+        self._texts["over_link", C_COH] = "the home waits for snoops before its memory answers another domain"
         when: int = self._in("over_link", True, function, m, a, now)
         if s.stage[i] != AT_LINK:
             self.steps += self._later

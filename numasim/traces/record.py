@@ -210,8 +210,8 @@ class Log(io.RawIOBase):
 
 @contextlib.contextmanager
 def _running(valgrind: str, command: Sequence[str]) -> Iterator[Log]:
-    """The program under valgrind; it has ended when the block is left. The pipe is left at its usual 64 KiB, so that the
-    program cannot be far ahead of what was read when it ends and its memory map goes.
+    """The program under valgrind; it has ended when the block is left. The pipe is left at its usual 64 KiB, so that
+    the program cannot be far ahead of what was read when it ends and its memory map goes.
 
     valgrind opens our end of the pipe by its name: a descriptor that is handed down would be seen by the program.
     """

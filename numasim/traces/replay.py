@@ -1,5 +1,6 @@
 """A trace file as a program to simulate: a first pass for its footprint, then laps that stream it."""
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -10,8 +11,9 @@ import numpy.typing as npt
 from numasim.errors import UserError
 from numasim.traces.blocks import Blocks, Space, move, place, touched
 from numasim.traces.dependence import Rule, choose
-from numasim.traces.parquet import TYPES, Meta, Reader
+from numasim.traces.parquet import TYPES, CodeFile, Meta, Reader
 from numasim.traces.records import ATOMIC, AWAIT, LOCK, MARK, OP_END, POST, PREFETCH, UNLOCK, WAIT, Records
+from numasim.traces.symbols import Symbols
 from numasim.traces.thread_rows import Regions, ThreadRows
 
 SITES = 254  # that keep their name; all others share one more
@@ -89,6 +91,7 @@ def program(
         raise UserError(f"thread {min(idle)} has no memory access in the region of interest", str(path))
     blocks = place(found.blocks, reader.meta.regions, space, touch_node)
     site_number, sites = name_sites(found.site_accesses, reader.meta.sites)
+    sites = [symbolised(site, reader.meta) for site in sites] if reader.meta.code else sites
     last_off = found.regions.off if found.regions.off == found.regions.on else 0
     threads = []
     for number in numbers:
@@ -138,6 +141,20 @@ def _posted(pieces: list[Any], accesses: npt.NDArray[np.int64], path: str) -> np
     if (times > 1).any():
         raise UserError(f"token {tokens[times > 1][0]} is posted twice", path, "each posted once")
     return tokens
+
+
+def symbolised(site: str, meta: Meta) -> str:
+    """A site's function and offset, and its source line where that is known; its address if the code's file is gone."""
+    place = symbols_of(tuple(meta.code)).of_site(site)
+    if place is None:
+        return site
+    return f"{place.name} {place.source}:{place.line}" if place.line else place.name
+
+
+@functools.cache
+def symbols_of(code: tuple[CodeFile, ...]) -> Symbols:
+    """The symbols of a trace's code: its files are opened once."""
+    return Symbols(code)
 
 
 def name_sites(accesses: npt.NDArray[np.int64], names: list[str]) -> tuple[npt.NDArray[np.uint8], list[str]]:

@@ -235,7 +235,7 @@ def test_arrivals_faster_than_they_can_be_served(mistake: Mistake) -> None:
     ("log", "parts"),
     [
         ("", ["log.txt"]),
-        ("hello\nworld\n", ["log.txt:1", "'hello'"]),
+        ("hello\nworld\n", ["log.txt", "no format that is known", "lackey"]),
         ("I  04001090,3\n L 1ffe\n", ["log.txt:2"]),
         ("I  04001090,3\n L 1ffe0008,8\nI  0400", ["log.txt:3", "cut short"]),
         ("I  04001090,3\n L 1ffe0008,8\n Q 1ffe0008,8\n", ["log.txt:3"]),

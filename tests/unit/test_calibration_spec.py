@@ -99,9 +99,16 @@ def test_clusters_are_hubs_of_nodes():
         memory={"generation": "DDR5", "mts": 4800, "channels": 12},
     )  # fmt: skip
     topology = compose.compose(spec.from_tables(tables)).topology
-    path = topology.route(topology.vertex("domain0"), topology.node_vertex[1])
-    named = [topology.vertices[topology.edges[edge].target] for edge in path]
-    assert named == ["cluster0", "socket0", "cluster1"]
+
+    def way(node):
+        path = topology.route(topology.vertex("domain0"), topology.node_vertex[node])
+        return [topology.vertices[topology.edges[edge].target] for edge in path]
+
+    assert [way(node) for node in (0, 1, 2)] == [
+        ["cluster0"],
+        ["cluster0", "cluster1"],  # side by side
+        ["cluster0", "socket0", "cluster2"],
+    ]
     assert topology.vertices[topology.node_vertex[0]] == "cluster0"
 
 

@@ -30,18 +30,19 @@ class Called:
         self.workload = ""
         self.scenario: Any = None
         self.options: dict[str, Any] = {}
+        self.timeline = False
         self.answer: Callable[[], Result] = lambda: RESULT
 
-    def run(self, machine: object, workload: str, **options: object) -> Result:
+    def single(self, machine: object, workload: str, options: dict[str, object]) -> str:
         self.machine, self.workload, self.options = machine, workload, options
-        return self.answer()
+        return "scenario of the command line"
 
     def load(self, path: str, **options: object) -> str:
         self.options = options
         return f"scenario {path}"
 
-    def run_scenario(self, scenario: str, progress: object) -> Result:
-        self.scenario = scenario
+    def run_scenario(self, scenario: str, progress: object, timeline: bool) -> Result:
+        self.scenario, self.timeline = scenario, timeline
         return self.answer()
 
 
@@ -50,7 +51,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     called = Called()
     study, run, scenario = (ModuleType(f"numasim.study{part}") for part in ("", ".run", ".scenario"))
     study.run, study.scenario = run, scenario  # type: ignore[attr-defined]
-    run.run, run.run_scenario, scenario.load = called.run, called.run_scenario, called.load  # type: ignore[attr-defined]
+    run.run_scenario, scenario.load = called.run_scenario, called.load  # type: ignore[attr-defined]
+    scenario.single = called.single  # type: ignore[attr-defined]
     for module in (study, run, scenario):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr("numasim.machine.load", lambda name, set: (name, set))
@@ -91,7 +93,6 @@ def test_run_hands_on_keys_as_text_and_options_only_if_given(called: Called, say
     assert (code, err) == (0, "")
     assert called.machine == ("icx-8360y-2s", {})
     assert called.workload == "list"
-    called.options.pop("progress")
     assert called.options == {
         "length": "1e6",
         "order": "shuffled",
@@ -119,7 +120,6 @@ def test_run_hands_on_keys_as_text_and_options_only_if_given(called: Called, say
 )
 def test_words_of_numactl(words: list[str], options: dict[str, object], called: Called, say: Say) -> None:
     assert say("run", "m", "chase", *words)[0] == 0
-    called.options.pop("progress")
     assert called.options == options
 
 

@@ -35,6 +35,7 @@ def random_run(seed: int) -> tuple[Made, Any, int]:
         "prefetch.streamer": some(True, False), "prefetch.next_line": some(True, False),
         "os.tick_hz": some(0.0, 50_000.0), "memory.dram.write_high": 4,
         "memory.dram.write_low": 2, "memory.dram.channels": some(1, 2), "memory.dram.queue_entries": some(2, 48),
+        "fabric.remote_ns": some(0.0, 12.0), "fabric.directory_ns": some(0.0, 30.0),
         "l3.inclusion": some("victim", "inclusive", "non-inclusive"), "topology.threads_per_core": some(1, 2),
     }  # fmt: skip
     machine, threads, shared, n = load("teaching-2s", set=changes), some(1, 3, 5), some(True, False), some(80, 400)
@@ -130,6 +131,27 @@ def test_a_line_of_another_core_is_told() -> None:
     assert found.stack_ns["coherence"] >= HIT - 15
 
 
+def test_a_snoop_in_another_domain_comes_after_the_way_there() -> None:
+    """And before that the directory is read in memory, if the line's home is not where the line is."""
+    machine = load("teaching-2s", set={"fabric.directory_ns": 30, "fabric.snoop_ns": 22})
+    found = explain(machine, "pingpong", access=50, physcpubind="0,4", membind=0)
+    order = [step.what.split(":")[0].split(" ")[0] for step in found.steps if step.ns]
+    assert order.index("snoop") > order.index("link"), whats(found)
+    snoop = next(step for step in found.steps if step.what.startswith("snoop"))
+    assert snoop.ns >= 22 and "domain 1" in snoop.what
+    at_home = explain(machine, "pingpong", access=50, physcpubind="0,4", membind=1)
+    said = [whats(found), whats(at_home)]
+    assert ["read in the memory of the line's home" in one for one in said] == [True, False]
+
+
+def test_the_home_waits_for_snoops_where_the_machine_does() -> None:
+    found = explain(
+        load("teaching-2s", set={"fabric.remote_ns": 12}), "chase", 3, size="256KiB", warmup=0, pages="2m", membind=1
+    )
+    assert found.latency_ns == REMOTE + 12
+    assert "waits for snoops" in whats(found)
+
+
 def test_a_lock_says_who_has_it() -> None:
     found = explain("teaching-2s", "lock", threads=3, accesses=3000)
     assert "holds the lock" in whats(found) and found.stack_ns["lock_wait"] > 0
@@ -199,7 +221,7 @@ def test_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert max(map(len, out.splitlines())) <= 80
     text = " ".join(out.split())
     assert "Access 3 of thread 0 (chase, CPU 0): a load" in text
-    assert "It took 200.0 ns." in text and "when the load before had its value" in text
+    assert "It took 200.0 ns." in text and "when the access before had its value" in text
     assert "link socket0 -> socket1: the request" in text
     assert "200.0 done" in text
 

@@ -192,7 +192,7 @@ def test_every_shipped_folder_is_in_the_wheel(tmp_path):
     with zipfile.ZipFile(wheel) as opened:
         held = set(opened.namelist())
         scripts = next(opened.read(name).decode() for name in held if name.endswith("entry_points.txt"))
-    assert "numasim = numasim.cli.app:main" in scripts
+    assert "numasim = numasim.__main__:main" in scripts
 
     def files(folder: str) -> list[str]:
         found = (path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)

@@ -5,12 +5,12 @@ import pytest
 
 from numasim.calibration import published, validate
 from numasim.calibration.knobs import orbit
-from numasim.calibration.twins import Twins, curve, measured_at
+from numasim.calibration.twins import Twins
 from numasim.machine import load, names
 
 HOSTS = [name for name in published.names() if name in names()]
 CURVES = [name for name in HOSTS if published.load(name).curve]
-SHARES = (0.05, 0.2, 0.4, 0.6, 0.75, 0.85, 1.0)
+SHARES = (0.03, 0.1, 0.2, 0.4, 0.6, 0.75, 0.88, 1.0)
 
 
 @pytest.mark.parametrize("name", HOSTS)
@@ -39,18 +39,21 @@ def test_cells_lie_in_their_bands(name, capsys):
 
 @pytest.mark.parametrize("name", CURVES)
 def test_latency_under_load(name, capsys):
-    """Below 90 % of the peak: median 5 %, worst 15 %. The peak within 5 %, the latency there within 20 %."""
-    host, machine = published.load(name), load(name)
-    measured = host.curve
-    levels = sorted(curve(machine, measured, SHARES))
-    below = [level for level in levels if level.gbps < validate.KNEE * measured.peak_gbps]
-    off = [100 * (level.ns / float(measured_at(measured, level.gbps)) - 1) for level in below]
-    peak = 100 * (levels[-1].gbps / measured.peak_gbps - 1)
-    top = 100 * (levels[-1].ns / float(measured.ns[-1]) - 1)
+    """Below 90 % of the peak: median 5 %, worst 15 %. The peak within 5 %, the latency there within 20 %.
+
+    At the measured points; between them the simulated curve is straight. A latency that takes more misses under way
+    than the engine's cores can have is shown, and held to no band.
+    """
+    measured, machine = published.load(name).curve, load(name)
+    at, peak, top = validate.simulated_at(machine, measured, SHARES)
+    below = (measured.gbps < validate.KNEE * measured.peak_gbps) & np.isfinite(at)
+    off = 100 * (at[below] / measured.ns[below] - 1)
+    beyond = validate.beyond_the_cores(machine, measured)
     with capsys.disabled():
         points = " ".join(f"{value:+.1f}" for value in off)
-        print(f"\n  {name:<20} below the knee {points} %; peak {peak:+.1f} %, latency there {top:+.1f} %", end="")
+        print(f"\n  {name:<20} below the knee {points} %; peak {100 * (peak / measured.peak_gbps - 1):+.1f} %", end="")
+        print(f", latency there {100 * (top / measured.ns[-1] - 1):+.1f} % {beyond and f'(no band: {beyond})'}", end="")
     assert np.median(np.abs(off)) <= validate.BELOW_MEDIAN
     assert np.max(np.abs(off)) <= validate.BELOW_WORST
-    assert abs(peak) <= validate.PEAK
-    assert abs(top) <= validate.SATURATED
+    assert abs(100 * (peak / measured.peak_gbps - 1)) <= validate.PEAK
+    assert beyond or abs(100 * (top / measured.ns[-1] - 1)) <= validate.SATURATED
