@@ -10,7 +10,7 @@ from numasim.engine.arrays import log2, ps, sparse, tags, together, zeros
 from numasim.engine.build_memory import dram, links
 from numasim.engine.fills import INCLUSIONS
 from numasim.engine.policies import POLICIES
-from numasim.engine.predictor import PREDICTORS
+from numasim.engine.predictor import PREDICTORS, untaught
 from numasim.engine.vectors import PADDING
 from numasim.errors import UserError
 
@@ -102,6 +102,7 @@ def cores(machine: Any, used: list[int]) -> st.Core:
     free = zeros(n * 32)
     free.reshape(-1, 32)[:, : st.SLOTS] = np.arange(st.SLOTS)[::-1]
     domain = np.array([topology.core_domain[c] for c in used], np.int64)
+    predictor, history = untaught(PREDICTORS[core.branch_predictor], core.predictor_bits, n)
     return st.Core(
         domain=domain,
         node=np.array([topology.core_node[c] for c in used], np.int64),
@@ -117,8 +118,8 @@ def cores(machine: Any, used: list[int]) -> st.Core:
         coming=zeros(n * 16, -1),
         comes=zeros(n * 2),
         strides=zeros(n * 256),
-        predictor=np.ones(n * 3 << core.predictor_bits, np.int64),
-        history=zeros(n),
+        predictor=predictor,
+        history=history,
     )
 
 

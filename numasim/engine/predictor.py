@@ -1,26 +1,29 @@
-"""Branch predictors: two-bit counters by address (bimodal), by address and history (gshare), or a choice of both.
+"""Branch predictors: two-bit counters by address (bimodal), by address and history (gshare), a choice of both, TAGE.
 
-Source: McFarling, "Combining branch predictors", DEC WRL technical note TN-36, 1993.
+Source: McFarling, "Combining branch predictors", DEC WRL technical note TN-36, 1993; of TAGE see tage.py.
 """
 
 from typing import Any
 
-from numasim.engine.jit import kernel, rare
+import numpy as np
 
-PERFECT, BIMODAL, GSHARE, TOURNAMENT = range(4)
-PREDICTORS = {"perfect": PERFECT, "bimodal": BIMODAL, "gshare": GSHARE, "tournament": TOURNAMENT}
+from numasim.engine.arrays import zeros
+from numasim.engine.counters import train
+from numasim.engine.jit import rare
+from numasim.engine.state import Array
+from numasim.engine.tage import ENTRIES, WORDS, tage_mispredicted
+
+PERFECT, BIMODAL, GSHARE, TOURNAMENT, TAGE = range(5)
+PREDICTORS = {"perfect": PERFECT, "bimodal": BIMODAL, "gshare": GSHARE, "tournament": TOURNAMENT, "tage": TAGE}
 
 
-@kernel
-def train(table: Any, i: int, taken: int) -> bool:
-    """What the two-bit counter said, before it learns the outcome."""
-    counter = table[i]
-    said = counter > 1
-    if taken and counter < 3:
-        table[i] = counter + 1
-    elif not taken and counter > 0:
-        table[i] = counter - 1
-    return said
+def untaught(kind: int, bits: int, cores: int) -> tuple[Array, Array]:
+    """Tables and histories of the predictors of so many cores: all counters weakly not taken, no tagged entries."""
+    if kind != TAGE:
+        return np.ones(cores * 3 << bits, np.int64), zeros(cores)
+    table = np.zeros((cores, (1 << bits) + ENTRIES), np.int64)
+    table[:, : 1 << bits] = 1
+    return table.ravel(), zeros(cores * WORDS)
 
 
 @rare
@@ -29,6 +32,9 @@ def mispredicted(table: Any, history: Any, core: int, kind: int, bits: int, addr
     if kind == PERFECT:
         return False
     size = 1 << bits
+    if kind == TAGE:
+        first = core * (size + ENTRIES)
+        return tage_mispredicted(table, first, bits, history, core * WORDS, address, taken)
     first = core * 3 * size
     by_address = first + (address >> 1 & size - 1)
     by_history = first + size + ((address >> 1 ^ history[core]) & size - 1)

@@ -110,8 +110,8 @@ class Core(NamedTuple):
     coming: Array  # [core, 8, 2] lines lately found in L2, when they are in L1
     comes: Array  # [core, 2] which of these is next; when the last of them is there
     strides: Array  # [core, 64 sites, 4]: site, last address, stride, confidence
-    predictor: Array  # [core, 3 tables] two-bit counters
-    history: Array
+    predictor: Array  # [core, 3 tables] two-bit counters; of TAGE see tage.py
+    history: Array  # the last outcomes; of TAGE [core, WORDS]
 
 
 class Front(NamedTuple):

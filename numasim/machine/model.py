@@ -48,8 +48,9 @@ class Core(Table, frozen=True, kw_only=True):
 
     issue_width: instructions a cycle.  rob_entries: instructions in the reorder window.
     fill_buffers: L1 misses outstanding.  prefetch_buffers: further L2 misses outstanding, for the prefetchers.
-    predictor_bits: log2 of the predictor's counters.  mispredict_cycles: refill after a wrong guess.
-    forward_cycles: store to load.  atomic_cycles: a locked read-modify-write beyond its load.
+    predictor_bits: log2 of the predictor's counters (of TAGE, those of its base table).
+    mispredict_cycles: refill after a wrong guess.  forward_cycles: store to load.
+    atomic_cycles: a locked read-modify-write beyond its load.
     split_cycles: extra of an access over two lines that both hit L1.
     """
 
@@ -58,7 +59,7 @@ class Core(Table, frozen=True, kw_only=True):
     rob_entries: Annotated[int, Meta(ge=1, le=4096)]
     fill_buffers: Annotated[int, Meta(ge=1, le=16)]
     prefetch_buffers: Annotated[int, Meta(ge=0, le=27)]
-    branch_predictor: Literal["perfect", "bimodal", "gshare", "tournament"]
+    branch_predictor: Literal["perfect", "bimodal", "gshare", "tournament", "tage"]
     predictor_bits: Annotated[int, Meta(ge=1, le=20)]
     mispredict_cycles: Cycles
     forward_cycles: Cycles

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numasim.engine.jit import entry
-from numasim.engine.predictor import PREDICTORS, mispredicted
+from numasim.engine.predictor import PREDICTORS, mispredicted, untaught
 from numasim.machine import Machine
 from numasim.traces.parquet import Reader
 from numasim.traces.records import BRANCH
@@ -33,7 +33,7 @@ def branches(reader: Reader, machine: Machine) -> Branches:
         for number in np.unique(thread).tolist():
             mine = (of_kind == BRANCH) & (thread == number)
             if number not in states:
-                states[number] = np.ones(3 << bits, np.int64), np.zeros(1, np.int64)
+                states[number] = untaught(kind, bits, 1)
             table, history = states[number]
             wrong += _guess(table, history, kind, bits, chunk.address[mine], taken[mine].astype(np.int64))
             seen += int(mine.sum())

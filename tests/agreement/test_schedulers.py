@@ -28,7 +28,7 @@ machines = some.fixed_dictionaries(
         "core.rob_entries": some.sampled_from([8, 60, 352]),
         "core.fill_buffers": some.integers(1, 12),
         "core.prefetch_buffers": some.integers(0, 16),
-        "core.branch_predictor": some.sampled_from(["perfect", "bimodal", "gshare", "tournament"]),
+        "core.branch_predictor": some.sampled_from(["perfect", "bimodal", "gshare", "tournament", "tage"]),
         "l1d.policy": some.sampled_from(["lru", "tree-plru"]),
         "l2.policy": some.sampled_from(["lru", "random", "rrip"]),
         "l3.policy": some.sampled_from(["lru", "random", "rrip", "tree-plru"]),

@@ -243,7 +243,8 @@ def test_the_lag_of_a_branch_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("predictor", "wrong"), [("perfect", 0), ("bimodal", 3), ("gshare", None), ("tournament", None)]
+    ("predictor", "wrong"),
+    [("perfect", 0), ("bimodal", 3), ("gshare", None), ("tournament", None), ("tage", None)],
 )
 def test_mispredictions_of_a_loop_branch(predictor: str, wrong: int | None) -> None:
     """Taken seven times, then not, and again: a two-bit counter misses each exit, and the first two entries; history

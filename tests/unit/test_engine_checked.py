@@ -23,7 +23,7 @@ shapes = [
     {"os__tick_hz": 50_000.0, "memory__dram__trfc_ns": 300.0, "memory__dram__write_high": 6},
 ]
 for seed, shape in enumerate(shapes):
-    machine, size = teaching(**shape), 1 << 15
+    machine, size = teaching(core__branch_predictor=["tournament", "tage"][seed % 2], **shape), 1 << 15
     space = laid(machine, size, pages=["4k", "2m"][seed % 2], nodes=(seed % 2,))
     made = [mixed(0, size, 7 * seed + k, 400, synchronised=True, operations=k == 1, chains=k == 2) for k in range(4)]
     cpus = [0, 1, 9, 5] if "topology__threads_per_core" in shape else [0, 1, 4, 5]

@@ -13,6 +13,7 @@ from numasim.traces import info as module
 from numasim.traces.info import RegionFinder, Touched, info
 from numasim.traces.parquet import Columns, Meta, Range, Reader, Writer
 from numasim.traces.records import ATOMIC, BRANCH, LOAD, MARK, STORE
+from theory import naive_predictors
 
 REGIONS = [Range("heap", 0x1000, 0x3000), Range("table", 0x2800, 0x9000), Range("heap", 0x20000, 0x30000)]
 
@@ -91,36 +92,24 @@ def test_an_empty_trace_has_nothing(tmp_path: Path) -> None:
     assert (found.accesses, found.lines, found.regions, found.sites) == (0, 0, [], [])
 
 
-def naive_gshare(branch: list[tuple[int, int]], bits: int) -> int:
-    """Two-bit counters indexed by address exclusive-or history (McFarling, TN-36, section 5), all weakly not taken."""
-    counters, history, wrong = Counter(), 0, 0
-    for address, taken in branch:
-        at = ((address >> 1) ^ history) % 2**bits
-        state = counters[at] + 1  # kept less one, so that a Counter's 0 is the first state, 1
-        wrong += (state > 1) != bool(taken)
-        counters[at] = (min(state + 1, 3) if taken else max(state - 1, 0)) - 1
-        history = (2 * history + taken) % 2**bits
-    return wrong
-
-
-def test_branches_are_guessed_by_the_machines_predictor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["gshare", "tage"])
+def test_branches_are_guessed_by_the_machines_predictor(tmp_path: Path, kind: str) -> None:
     random, n = np.random.default_rng(2), 4000
     thread = random.choice([1, 2], n).astype(np.uint16)
-    kind = random.choice([LOAD, BRANCH], n).astype(np.uint8)
+    record = random.choice([LOAD, BRANCH], n).astype(np.uint8)
     address = random.choice([0x400, 0x406, 0x40A], n)
     taken = ((address == 0x400) | (random.random(n) < 0.2)).astype(np.uint8)
-    columns = Columns(address, thread, 0, kind, 8, 1, taken=taken)
-    machine = load("icx-8360y-2s", set={"core.predictor_bits": "6"})
-    assert machine.core.branch_predictor == "gshare"
+    columns = Columns(address, thread, 0, record, 8, 1, taken=taken)
+    machine = load("icx-8360y-2s", set={"core.branch_predictor": kind, "core.predictor_bits": "6"})
     found = branches(made(tmp_path / "t.parquet", columns, sites=["a"]), machine)
     each = [
         [
             (int(a), int(t))
-            for a, t, k, w in zip(address, taken, kind, thread, strict=True)
+            for a, t, k, w in zip(address, taken, record, thread, strict=True)
             if k == BRANCH and w == number
         ]
         for number in (1, 2)
     ]
     assert found.branches == sum(map(len, each))
-    assert found.mispredicted == sum(naive_gshare(one, 6) for one in each)
+    assert found.mispredicted == sum(sum(getattr(naive_predictors, kind)(one, 6)) for one in each)
     assert 0 < found.mispredicted < found.branches / 2
