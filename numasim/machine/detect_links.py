@@ -45,9 +45,12 @@ def kind_of(machine: Machine, edge: Edge) -> Kind:
     for vertex in (edge.source, edge.target):
         name = topology.vertices[vertex]
         kind, number = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
-        if kind not in ("socket", "domain") or not number:
+        if kind not in ("socket", "cluster", "domain") or not number:
             return "memory"
-        ends.append(int(number) if kind == "socket" else topology.domain_socket[int(number)])
+        if kind == "cluster":  # of the node with its number
+            ends.append(int(number) // topology.nodes_per_socket)
+        else:
+            ends.append(int(number) if kind == "socket" else topology.domain_socket[int(number)])
     return "on-die" if ends[0] == ends[1] else "sockets"
 
 
@@ -194,7 +197,8 @@ def _named(kind: str, taken: Mapping[str, object], number: int | None) -> str:
     word = re.sub(r"[^A-Za-z0-9_-]", "", kind).lower()
     word = (
         word
-        if TABLE_NAME.fullmatch(word) and word.rstrip("0123456789") not in ("socket", "domain", "node", "core", "cpu")
+        if TABLE_NAME.fullmatch(word)
+        and word.rstrip("0123456789") not in ("socket", "domain", "cluster", "node", "core", "cpu")
         else "memory"
     )
     name = word if number is None else f"{word}{number}"

@@ -1,13 +1,24 @@
 """Where everything of a machine's picture lies: packages in one or two rows, memories outside, links between.
 
 Every package is a box with its L3 domains, their cores and, where it has several domains, the fabric that joins them;
-its memories lie on the side away from the other row. What is written in a box is what fits; the keys below say all.
+its memories lie on the side away from the other row, or above and below, each by its cluster. What is written in a box
+is what fits; the keys below say all.
 """
 
 import math
 
 from numasim.machine.model import Machine, Memory
 from numasim.machine.nodes import format_list
+from numasim.machine.plot_clusters import (
+    Rectangle,
+    Split,
+    beside_hub,
+    both_sides,
+    cluster_rows,
+    name_of,
+    rows_of,
+    split,
+)
 from numasim.machine.plot_lines import links
 from numasim.machine.plot_seats import Seat, seats, vertex_sockets
 from numasim.machine.plot_shapes import (
@@ -28,6 +39,8 @@ MARGIN, TITLE, KEY = 24.0, 58.0, 16.0
 PAD, CAPTION, HUB, L3 = 7.0, 17.0, 17.0, 17.0  # inside a package: rim, its name, its fabric's and an L3's height
 MEMORY, CHANNELS = 48.0, 15.0  # height of a memory, length of its channels
 MOST_CHANNELS_DRAWN = 16
+AISLE = 5.0  # points: room of a channel between domains
+MOST_FAR, MOST_FAR_BESIDE_AISLES = 0.36, 0.25  # share of a package's width for memories without CPUs between others
 LARGEST_CORE = 56.0
 LEAST = 8.0  # smallest text, points; smaller cannot be read from the last row
 
@@ -38,21 +51,24 @@ def layout(machine: Machine) -> Layout:
     keys = _keys(machine)
     bottom = HEIGHT - 12 - KEY * math.ceil(len(keys) / 2)
     places = seats(topology, MARGIN, TITLE, WIDTH - MARGIN, bottom - 10)
-    drawing = _Drawing(machine)
+    drawing = _Drawing(machine, both_sides(topology, 1 + max(seat.row for seat in places)))
     for socket, seat in enumerate(places):
         drawing.package(socket, seat)
     lines = [*drawing.channels, *links(topology, drawing.by_vertex, drawing.packages, places)]
-    texts = [*_title(machine), *(text for line in lines for text in _figures(machine, line))]
+    texts = [*_title(machine), *(text for line in lines for text in _figures(machine, line, drawing.packages))]
     return Layout(
         WIDTH, HEIGHT, tuple(drawing.boxes), tuple(lines), tuple(drawing.cores), tuple(texts), _below(keys, bottom)
     )
 
 
 class _Drawing:
-    """Boxes, cores and channels as packages are added. packages: by socket; by_vertex: the box a vertex is."""
+    """Boxes, cores and channels as packages are added. packages: by socket; by_vertex: the box a vertex is.
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine, self.topology = machine, machine.topology
+    both: whether memories stand above and below packages.
+    """
+
+    def __init__(self, machine: Machine, both: bool) -> None:
+        self.machine, self.topology, self.both = machine, machine.topology, both
         self.sockets = vertex_sockets(self.topology)
         self.boxes: list[Box] = []
         self.cores: list[Cores] = []
@@ -62,8 +78,9 @@ class _Drawing:
 
     def package(self, socket: int, seat: Seat) -> None:
         """Add a package and its memories in its seat."""
-        height = seat.height - MEMORY - CHANNELS
-        y = seat.y + (MEMORY + CHANNELS if seat.upper else 0)
+        outside = MEMORY + CHANNELS
+        height = seat.height - outside * (2 if self.both else 1)
+        y = seat.y + (outside if seat.upper or self.both else 0)
         name = f"socket{socket}"
         caption = Text(seat.x + PAD, y + CAPTION / 2 + 2, f"socket {socket}", 11, "start", bold=True)
         whole = self.topology.domains_per_socket == 1 and self.topology.vertex(name) == self._domain_vertex(socket, 0)
@@ -71,8 +88,10 @@ class _Drawing:
         self.boxes.append(box)
         self.packages.append(box)
         self.by_vertex[self.topology.vertex(name)] = box
-        self._inside(socket, seat, box, whole)
-        self._memories(socket, seat, box)
+        parts = self._clusters(socket, seat, box) if rows_of(self.topology) else None
+        if parts is None:
+            self._inside(socket, seat, box, whole)
+        self._memories(socket, seat, box, parts)
 
     def _domain_vertex(self, socket: int, place: int) -> int:
         return self.topology.domain_vertex[socket * self.topology.domains_per_socket + place]
@@ -97,10 +116,25 @@ class _Drawing:
             top = y + (HUB + PAD if hub_first or row else 0) + row * (deep + PAD)
             below = row == 0 and not hub_first
             self._domain(socket * count + place, x + column * (wide + PAD), top, wide, deep, l3_first=not below)
-        text = fitting([[f"fabric of socket {socket}"], ["fabric"]], x, hub_y, width, HUB, 9.5, LEAST)
-        hub = Box("hub", x, hub_y, width, HUB, f"socket{socket}", (), tuple(text))
+        self._hub(f"socket{socket}", Rectangle(x, hub_y, width, HUB), [[f"fabric of socket {socket}"], ["fabric"]])
+
+    def _clusters(self, socket: int, seat: Seat, box: Box) -> Split:
+        """Domains by their clusters, these by the socket's hub."""
+        topology = self.topology
+        inner = Rectangle(box.x + PAD, box.y + CAPTION + 2, box.width - 2 * PAD, box.height - CAPTION - 2 - PAD)
+        channels = max(min(memory.channels, MOST_CHANNELS_DRAWN) for memory in self.machine.node_memory)
+        parts = split(topology, inner, seat.upper, AISLE * channels if self.both else 0.0)
+        for place, (where, l3_first) in enumerate(zip(parts.domains, parts.l3_first, strict=True)):
+            self._domain(socket * topology.domains_per_socket + place, *where, l3_first=l3_first)
+        for number, where in enumerate(parts.clusters, socket * topology.nodes_per_socket):
+            self._hub(f"cluster{number}", where, name_of(topology, number))
+        self._hub(f"socket{socket}", parts.hub, [[f"fabric of socket {socket}"], ["fabric"]])
+        return parts
+
+    def _hub(self, vertex: str, where: Rectangle, words: list[list[str]]) -> None:
+        hub = Box("hub", *where, vertex, (), tuple(fitting(words, *where, 9.5, LEAST)))
         self.boxes.append(hub)
-        self.by_vertex[topology.vertex(hub.vertex)] = hub
+        self.by_vertex[self.topology.vertex(vertex)] = hub
 
     def _domain(self, domain: int, x: float, y: float, width: float, height: float, l3_first: bool) -> None:
         machine, count = self.machine, self.topology.cores_per_domain
@@ -121,26 +155,58 @@ class _Drawing:
         above = 16 if note else 3
         self.cores.append(_squares(domain, count, x + 4, inner + above, width - 8, height - L3 - above - 3))
 
-    def _memories(self, socket: int, seat: Seat, box: Box) -> None:
+    def _memories(self, socket: int, seat: Seat, box: Box, parts: Split | None) -> None:
+        """The memories of a package in a row, or in two: those of clusters in their order, the others between."""
         topology = self.topology
         groups: dict[int, list[int]] = {}
         for vertex, node in sorted((vertex, node) for node, vertex in enumerate(topology.node_vertex)):
             if self.sockets[vertex] == socket:
                 alone = topology.vertices[vertex] == self.machine.node_memory[node].vertex
                 groups.setdefault(vertex if alone and vertex not in self.by_vertex else -1 - node, []).append(node)
-        y = seat.y if seat.upper else seat.y + seat.height - MEMORY
+        lower = seat.y if seat.upper else seat.y + seat.height - MEMORY
+        if parts is None:
+            self._row(list(groups.items()), lower, seat, box, 1.0, None)
+            return
+        own = {nodes[0]: (key, nodes) for key, nodes in groups.items() if nodes[0] < topology.cpu_nodes}
+        others = [(key, nodes) for key, nodes in groups.items() if nodes[0] >= topology.cpu_nodes]
+        rows = cluster_rows(topology)
+        first = [own[node] for node in own if rows[node % topology.nodes_per_socket] == 0]
+        second = [own[node] for node in own if rows[node % topology.nodes_per_socket] == 1]
+        if self.both:
+            self._row(first, seat.y, seat, box, 1.0, parts)
+        else:
+            second = first + second
+        half = math.ceil(len(second) / 2)
+        groups_in_row = [*second[:half], *others, *second[half:]]
+        reached = parts if self.both or (beside_hub(topology) and not seat.upper) else None  # the name is above
+        self._row(groups_in_row, lower, seat, box, MOST_FAR_BESIDE_AISLES if self.both else MOST_FAR, reached)
+
+    def _row(
+        self, groups: list[tuple[int, list[int]]], y: float, seat: Seat, box: Box, most_far: float, parts: Split | None
+    ) -> None:
+        """Memories side by side. most_far: share of those without CPUs; parts: what channels lead to, None: the rim."""
+        topology = self.topology
         gap = min(PAD, seat.width / len(groups) / 4)
-        wide = (seat.width - gap * (len(groups) - 1)) / len(groups)
-        for place, (vertex, nodes) in enumerate(groups.items()):
-            x = seat.x + place * (wide + gap)
-            name = topology.vertices[vertex] if vertex >= 0 else ""
+        room = seat.width - gap * (len(groups) - 1)
+        far = sum(nodes[0] >= topology.cpu_nodes for _, nodes in groups)
+        share = min(most_far, far / len(groups)) if far < len(groups) else 1.0
+        x = seat.x
+        for key, nodes in groups:
+            name = topology.vertices[key] if key >= 0 else ""
+            own = nodes[0] < topology.cpu_nodes
+            wide = room * ((1 - share) / (len(groups) - far) if own else share / far)
             texts = fitting(_memory_words(self.machine, nodes, name), x, y, wide, MEMORY, 11, LEAST)
             memory = Box("memory", x, y, wide, MEMORY, name, tuple(nodes), tuple(texts))
             self.boxes.append(memory)
             if name:
-                self.by_vertex[vertex] = memory
+                self.by_vertex[key] = memory
+            elif parts and own:
+                place = nodes[0] % topology.nodes_per_socket
+                aisle, cluster = parts.aisles[place], parts.clusters[place]
+                self.channels += _channels(self.machine.node_memory[nodes[0]], memory, cluster, aisle)
             else:
-                self.channels += _channels(self.machine.node_memory[nodes[0]], memory, box)
+                self.channels += _channels(self.machine.node_memory[nodes[0]], memory, box, memory)
+            x += wide + gap
 
 
 def _squares(domain: int, count: int, x: float, y: float, width: float, height: float) -> Cores:
@@ -160,13 +226,14 @@ def _squares(domain: int, count: int, x: float, y: float, width: float, height: 
     return Cores(domain, left + pitch * 0.1, top + pitch * 0.1, pitch * 0.8, pitch, columns, count)
 
 
-def _channels(memory: Memory, box: Box, package: Box) -> list[Line]:
-    """A short line a memory channel from a memory's box to its package's."""
-    above = box.y < package.y
-    start, end = (box.y + box.height, package.y) if above else (box.y, package.y + package.height)
+def _channels(memory: Memory, box: Box, end: Box | Rectangle, room: Box | Rectangle) -> list[Line]:
+    """A short line a memory channel from a memory's box to what it leads to, within the width of a room."""
+    above = box.y < end.y
+    start, stop = (box.y + box.height, end.y) if above else (box.y, end.y + end.height)
     count = min(memory.channels, MOST_CHANNELS_DRAWN)
-    places = [box.x + box.width * (0.5 + 0.7 * ((number + 0.5) / count - 0.5)) for number in range(count)]
-    return [Line(straight((x, start), (x, end)), nodes=box.nodes) for x in places]
+    left, right = max(box.x, room.x), min(box.x + box.width, room.x + room.width)
+    places = [(left + right) / 2 + (right - left) * 0.7 * ((number + 0.5) / count - 0.5) for number in range(count)]
+    return [Line(straight((x, start), (x, stop)), nodes=box.nodes) for x in places]
 
 
 def size_text(size: int) -> str:
@@ -206,12 +273,14 @@ def _title(machine: Machine) -> list[Text]:
     return [name, *([Text(MARGIN, 43, machine.description, size, "start")] if machine.description else [])]
 
 
-def _figures(machine: Machine, line: Line) -> list[Text]:
+def _figures(machine: Machine, line: Line, packages: list[Box]) -> list[Text]:
     """A lone link's figures beside it, where it runs level between packages."""
     if not line.link or len(machine.links[line.link].pairs) > 1 or line.points[0][1] != line.points[3][1]:
         return []
     link = machine.links[line.link]
     x, y = line.at(0.5)
+    if any(box.x < x < box.x + box.width and box.y < y < box.y + box.height for box in packages):
+        return []
     name = f"{link.count} x {line.link}" if link.count > 1 else line.link
     words = [name, f"{link.latency_ns:g} ns a hop", f"{link.count * link.bandwidth_gbps:.4g} GB/s each way"]
     if abs(line.points[3][0] - line.points[0][0]) < text_width(words[-1], 10):

@@ -31,6 +31,9 @@ def vertex_sockets(topology: Topology) -> list[int]:
         found[vertex] = topology.domain_socket[domain]
     for socket in range(topology.sockets):
         found[topology.vertex(f"socket{socket}")] = socket
+    if "cluster0" in topology.vertices:
+        for node in range(topology.cpu_nodes):
+            found[topology.vertex(f"cluster{node}")] = node // topology.nodes_per_socket
     placed = sorted(found)
     for vertex in range(len(topology.vertices)):
         if vertex not in found:

@@ -45,6 +45,38 @@ def build(
     return machine.from_tables(tables)
 
 
+def clustered(sockets: int, domains: int, nodes: int, far: int = 0, beside: bool = True, cores: int = 8) -> Machine:
+    """Domains at their node's cluster, clusters at their socket and in pairs side by side; far: CXL memories."""
+    tables: dict[str, Any] = build(sockets, every_pair(sockets), domains, nodes, cores).expanded()
+    a_node, count = domains // nodes, sockets * nodes
+    gmi = [[f"domain{each}", f"cluster{each // a_node}"] for each in range(sockets * domains)]
+    tables["links"]["gmi"] = HOP | {"pairs": gmi}
+    tables["links"]["ondie"] = HOP | {"pairs": [[f"cluster{each}", f"socket{each // nodes}"] for each in range(count)]}
+    if beside and nodes > 1:
+        pairs = [[f"cluster{each}", f"cluster{each + 1}"] for each in range(count - 1) if each % nodes % 2 == 0]
+        tables["links"]["neighbour"] = HOP | {"pairs": pairs}
+    for each in range(far):
+        tables["memory"][f"cxl{each}"] = CXL | {"nodes": [count + each], "vertex": f"cxl{each}"}
+        tables["links"][f"to-cxl{each}"] = HOP | {"pairs": [[f"socket{each % sockets}", f"cxl{each}"]]}
+    return machine.from_tables(tables)
+
+
+CLUSTERED = {name: machine.load(name) for name in ("milan-7763-2s", "genoa-9354p-nps4", "genoa-9224-2s-cxl")} | {
+    "quadrants": clustered(2, 12, 4, far=4),
+    "halves": clustered(2, 8, 2, far=2, beside=False),
+    "half-rows": clustered(4, 4, 2, far=4, beside=False),
+    "own": clustered(2, 4, 4),
+    "pair": clustered(1, 2, 2, far=1),
+    "eighths": clustered(2, 16, 8, far=1),
+    "thirds": clustered(2, 9, 3, beside=False),
+    "single": clustered(2, 3, 1, beside=False),
+    "four-clustered": clustered(4, 8, 4, far=3),
+    "eight-clustered": clustered(8, 12, 4, cores=4),
+    "eight-halves": clustered(8, 4, 2, cores=4),
+    "most-clustered": clustered(8, 16, 8, cores=4),
+}
+# machines whose memories lie where other boxes, or a package's name, are between them and some clusters
+RIM_TOO = {"eighths", "single", "half-rows", "four-clustered", "eight-clustered", "eight-halves", "most-clustered"}
 MACHINES = {name: machine.load(name) for name in machine.names()} | {
     "one": build(1, []),
     "three": build(3, every_pair(3)),
@@ -59,6 +91,7 @@ MACHINES = {name: machine.load(name) for name in machine.names()} | {
     "cxl": build(2, every_pair(2), cxl0=(2, "cxl0", "socket0"), cxl1=(3, "cxl1", "socket1")),
     "hbm": build(2, every_pair(2), domains=2, nodes=2, hbm0=(4, "domain0", ""), hbm1=(5, "domain3", "")),
     "cores": build(8, CUBE, cores=128),
+    **CLUSTERED,
 }
 
 
@@ -160,6 +193,45 @@ def test_lines_end_at_the_boxes_they_join(name: str) -> None:
             ends = [box for box in picture.boxes if box.vertex == model.topology.vertices[vertex]]
             ends += [box for box in packages if any(inside(corners(end), corners(box)) for end in ends)]
             assert any(on_rim(point, box) for box in ends), (line, vertex)
+
+
+@pytest.mark.parametrize("name", CLUSTERED)
+def test_clusters_stand_by_their_domains_and_memories(name: str) -> None:
+    """Above or below each domain is its own cluster; a node's channels end at its cluster where nothing is between."""
+    topology, picture = CLUSTERED[name].topology, layout(CLUSTERED[name])
+    boxes = {box.vertex: box for box in picture.boxes if box.vertex}
+    for domain, node in enumerate(topology.domain_node):
+        box, own = boxes[f"domain{domain}"], boxes[f"cluster{node}"]
+        reach = {other: abs(other.middle[1] - box.middle[1]) for other in picture.boxes if other.kind == "hub"}
+        assert all(reach[own] <= reach[other] for other in reach if other.vertex.startswith("cluster"))
+        assert own.x < box.x + box.width and box.x < own.x + own.width, "one above the other, at least in part"
+    packages = [box for box in picture.boxes if box.kind == "socket"]
+    for line in picture.lines:
+        if line.link:
+            continue
+        (node,) = line.nodes
+        ends = [boxes[f"cluster{node}"], *(packages if name in RIM_TOO else [])]
+        assert any(on_rim(line.points[3], box) for box in ends), line
+        x, low, high = line.points[0][0], *sorted((line.points[0][1], line.points[3][1]))
+        for box in picture.boxes:
+            if box.kind in ("domain", "hub") and not on_rim(line.points[3], box):
+                assert not (box.x < x < box.x + box.width and low < box.y + box.height and box.y < high), (line, box)
+        words = [text for box in packages for text in box.texts]
+        assert all(apart((x - 0.5, low, x + 0.5, high), rectangle(text)) for text in words)
+
+
+@pytest.mark.parametrize("name", CLUSTERED)
+def test_links_inside_a_package_cross_no_box(name: str) -> None:
+    picture = layout(CLUSTERED[name])
+    inner = of_kind(picture, "domain", "hub")
+    for line in picture.lines:
+        if line.link in ("gmi", "ondie"):
+            ends = [box for box in inner if on_rim(line.points[0], box) or on_rim(line.points[3], box)]
+            assert len(ends) == 2
+            for x, y in (line.at(share / 50) for share in range(51)):
+                assert not any(
+                    box.x < x < box.x + box.width and box.y < y < box.y + box.height for box in inner if box not in ends
+                )
 
 
 def on_rim(point: tuple[float, float], box: Box) -> bool:

@@ -11,9 +11,13 @@ from plotly.offline import get_plotlyjs
 from end_to_end.busy import busy_result
 from numasim import machine
 from numasim.errors import UserError
+from numasim.machine.plot import layout
 from numasim.results import json as stored
 from numasim.results import page
-from numasim.results.page import charts, listing, timelines
+from numasim.results.figures import percent
+from numasim.results.page import charts, listing, timelines, traffic
+from numasim.study import scenario
+from numasim.study.run import run_scenario
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,32 @@ def test_how_it_was_made_counts_what_is_known_of_the_machine(result):
     for kind in ("specified", "fitted", "assumed"):
         assert f"{kinds.count(kind)} {kind} (" in text
     assert result.provenance["version"] in text and "Every value of the machine" in text
+
+
+@pytest.mark.parametrize(("name", "far"), [("milan-7763-2s", 5), ("genoa-9224-2s-cxl", 4)])
+def test_the_map_of_a_machine_with_clusters_has_all_its_links_and_memories(name, far, tmp_path):
+    """Both directions of each link with the figures of the result, inside packages without words, in their gaps."""
+    file = tmp_path / "far.toml"
+    keys = f'name = "g"\nworkload = "stream"\nsize = "1MiB"\nthreads = 2\ncpunodebind = "0"\nmembind = "{far}"\n'
+    file.write_text(f'machine = "{name}"\n[[group]]\n{keys}warmup = 0\naccesses = 4000\n')
+    result = run_scenario(scenario.load(str(file)))
+    model = machine.load(name)
+    drawn = traffic.picture(result)
+    links = [path for path in drawn.iter("path") if path.get("class", "").startswith("link")]
+    titles = {path.find("title").text for path in links}
+    assert len(titles) == len(links) == len(model.topology.edges) == len(result.links)
+    assert titles == {f"{one.source} to {one.target} ({one.link}): {one.gbps:.2f} GB/s, {percent(one.utilisation)} busy"
+                      for one in result.links}  # fmt: skip
+    words = [text.text for text in drawn.iter("text")]
+    assert sum(re.match(r"(node )?\d+: ", word) is not None for word in words) == model.topology.nodes
+    busy = [one.gbps for one in result.links if one.gbps and {one.source, one.target} == {"socket0", "socket1"}]
+    assert {word for word in words if word.endswith("GB/s") and ":" not in word} == {
+        f"{rate:.1f} GB/s" for rate in busy
+    }
+    picture = layout(model)
+    gaps = {line.edges: abs(line.points[3][1] - line.points[0][1]) for line in picture.lines if line.link == "gmi"}
+    widths = [float(path.get("stroke-width")) for path in links if "(gmi)" in path.find("title").text]
+    assert len(widths) == 2 * len(gaps) and max(widths) <= max(gaps.values()) / 2
 
 
 def test_a_listing_shows_source_lines_with_their_share_and_no_other_file(told, tmp_path):

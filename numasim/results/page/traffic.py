@@ -16,6 +16,7 @@ WIDTHS = (1.5, 3, 5, 7.5, 10, 13)
 LARGEST, SMALLEST = 24.0, 9.0  # size of text in points of the picture, at most and at least
 MOST_LABELS = 8  # directions of links: those with the most traffic
 MOST_ROWS = 16  # of the table: the busiest
+NARROW = 200.0  # points: a memory's traffic in a narrower box cannot be read where the picture is as wide as a phone
 
 
 def machine_of(result: Result) -> Machine | None:
@@ -53,18 +54,22 @@ def _by_edge(result: Result, machine: Machine) -> list[LinkLoad] | None:
 
 
 def _drawn(plan: Layout, loads: list[LinkLoad], memories: dict[int, MemoryLoad], result: Result) -> Element:
-    busiest = sorted(range(len(loads)), key=lambda edge: -loads[edge].gbps)[:MOST_LABELS]
+    lines = [line for line in plan.lines if line.edges]
+    outside = [line for line in lines if not any(_inside(line, box) for box in plan.boxes if box.kind == "socket")]
+    edges = [edge for line in outside for edge in line.edges]
+    busiest = sorted(edges, key=lambda edge: (-loads[edge].gbps, edge))[:MOST_LABELS]
     labelled = {edge for edge in busiest if loads[edge].gbps > 0}
     parts: list[Element] = [_box(box, memories) for box in plan.boxes]
     for cores in plan.cores:
         square = f"h{cores.side:g}v{cores.side:g}h-{cores.side:g}z"
         squares = "".join(f"M{x:.5g} {y:.5g}{square}" for x, y in cores.squares())
         parts.append(tag("path", d=squares, class_="cores"))
-    lines = [line for line in plan.lines if line.edges]
     parts += [part for line in lines for part in _link(line, loads)]
     parts += [label for box in plan.boxes for label in _words(box, memories)]
-    large = sum(box.kind == "socket" for box in plan.boxes) > 2
-    words = [label for line in lines for label in _labels(line, loads, labelled, LARGEST * (0.7 if large else 1))]
+    packages = sum(box.kind == "socket" for box in plan.boxes)
+    narrow = any(box.kind == "memory" and box.width < NARROW for box in plan.boxes)
+    large = packages > 2 or (packages == 2 and narrow)
+    words = [label for line in outside for label in _labels(line, loads, labelled, LARGEST * (0.7 if large else 1))]
     heights = [float(str(word.get("y"))) for word in words]
     left, right = min(box.x for box in plan.boxes) - 2, max(box.x + box.width for box in plan.boxes) + 2
     top = min([box.y - 2 for box in plan.boxes] + [y - LARGEST for y in heights])
@@ -73,6 +78,12 @@ def _drawn(plan: Layout, loads: list[LinkLoad], memories: dict[int, MemoryLoad],
     label = f"The machine coloured by traffic. {in_words(result)}"
     kind = "machine large" if large else "machine"
     return tag("svg", parts, words, viewBox=view, role="img", aria_label=label, class_=kind)
+
+
+def _inside(line: Line, box: Box) -> bool:
+    """Whether a line's middle is in a box; in a package there is no room for figures, which the table has."""
+    x, y = line.at(0.5)
+    return box.x < x < box.x + box.width and box.y < y < box.y + box.height
 
 
 def in_words(result: Result) -> str:
@@ -113,7 +124,8 @@ def _words(box: Box, memories: dict[int, MemoryLoad]) -> list[Element]:
         nodes = ",".join(str(node) for node in box.nodes)
         busy = percent(max((load.utilisation for load in loads), default=0.0))
         heat = step(max((load.utilisation for load in loads), default=0.0))
-        choices = [f"node {nodes}: {rate:.1f} GB/s, {busy}", f"node {nodes}: {rate:.1f} GB/s", f"{nodes}: {rate:.0f}"]
+        short = [f"{nodes}: {rate:.0f} GB/s", f"{nodes}: {rate:.0f}"]
+        choices = [f"node {nodes}: {rate:.1f} GB/s, {busy}", f"node {nodes}: {rate:.1f} GB/s", *short]
         return [_text(choices, middle, y, box.width - 8, box.height * 0.6, f"on{heat}")]
     if box.kind == "socket" and box.texts:
         return [_text([box.texts[0].text], middle, y, box.width - 20, 40.0, "title")]
@@ -137,15 +149,18 @@ def _put(text: str, x: float, y: float, size: float, kind: str) -> Element:
 def _link(line: Line, loads: list[LinkLoad]) -> list[Element]:
     """Both directions side by side, each with an arrow's head at its end."""
     drawn = []
+    (x0, y0), (x1, y1) = line.points[0], line.points[-1]
+    length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
     for edge, points in zip(line.edges, (line.points, line.points[::-1]), strict=False):
         load = loads[edge]
         heat = step(load.utilisation)
-        side = _beside(points, 2 + WIDTHS[heat] / 2)
+        width = min(WIDTHS[heat], length / 2)  # a short line's stroke and head stay between its boxes
+        side = _beside(points, 2 + width / 2)
         (x, y), (b, c, d) = side[0], side[1:]
         title = tag("title", _link_text(load))
         curve = f"M{x:.5g} {y:.5g}C{b[0]:.5g} {b[1]:.5g} {c[0]:.5g} {c[1]:.5g} {d[0]:.5g} {d[1]:.5g}"
-        drawn.append(tag("path", title, d=curve, class_=f"link rim{heat}", stroke_width=WIDTHS[heat]))
-        drawn.append(tag("path", d=_head(c, d, 6 + WIDTHS[heat]), class_=f"head on-rim{heat}"))
+        drawn.append(tag("path", title, d=curve, class_=f"link rim{heat}", stroke_width=f"{width:g}"))
+        drawn.append(tag("path", d=_head(c, d, min(6 + width, 0.8 * length)), class_=f"head on-rim{heat}"))
     return drawn
 
 
