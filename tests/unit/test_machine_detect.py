@@ -14,6 +14,7 @@ from numasim.errors import UserError
 from numasim.machine import detect, sources, sysfs
 from numasim.machine.detect import Detected
 from numasim.machine.detect_host import HostCache, Processor, cpus_of_list, cpus_of_mask
+from numasim.machine.detect_links import kind_of
 from numasim.machine.detect_shape import Plan
 from numasim.machine.nearest import GENERATIONS, generation_of, ranked
 from numasim.machine.schema import TABLE_NAME
@@ -197,6 +198,12 @@ def test_four_sockets_are_linked_as_their_distances_say(tmp_path: Path) -> None:
         )
     (link,) = model(tmp_path).machine.links.values()
     assert len(link.pairs) == 6
+
+
+def test_links_of_clusters_are_parts_of_their_socket() -> None:
+    known = machine.load("genoa-9224-2s-cxl")
+    kinds = {edge.link: kind_of(known, edge) for edge in known.topology.edges}
+    assert kinds == {"gmi": "on-die", "ondie": "on-die", "xgmi": "sockets", "cxl": "memory"}
 
 
 def test_holes_in_the_numbers_of_nodes_are_closed_and_said(tmp_path: Path) -> None:
