@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,7 +57,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     scenario.single = called.single  # type: ignore[attr-defined]
     for module in (study, run, scenario):
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("numasim.machine.load", lambda name, set: (name, set))
+    monkeypatch.setattr(import_module("numasim.machine"), "load", lambda name, set: (name, set))
     return called
 
 
