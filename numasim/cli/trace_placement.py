@@ -17,7 +17,7 @@ def placement(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Print [[region]] rules (TOML) that place a scenario's regions as those of a running process lie."""
+    """Print the rules (TOML) that place a scenario's regions as those of a running process lie."""
     from numasim.cli.words import given
     from numasim.errors import UserError
     from numasim.traces.placement import NAMES, place, region_names, toml

@@ -23,7 +23,7 @@ from numasim.traces.records import CHUNK, KINDS, PREFETCH
 KEY = b"numasim_trace"
 VERSION = 1
 GROUP = 1 << 19  # rows a row group should have: a writer's caller hands over this many at a time
-EXPECTED = "a trace written by `numasim trace convert`"
+EXPECTED = "a trace written by `numasim trace record` or `convert`"
 
 
 class Columns(NamedTuple):
@@ -189,7 +189,7 @@ class Reader:
 
         self.path = str(path)
         if not Path(path).is_file():
-            raise UserError("no such file", self.path, EXPECTED)
+            raise UserError("a folder" if Path(path).is_dir() else "no such file", self.path, EXPECTED)
         try:
             self._file: Any = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
             text = (self._file.schema_arrow.metadata or {}).get(KEY) or (self._file.metadata.metadata or {}).get(KEY)

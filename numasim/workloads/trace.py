@@ -9,7 +9,7 @@ from numasim.workloads.settings import key, text
 @workload("trace")
 @dataclass(frozen=True)
 class Trace(Workload):
-    """Replays a trace (Parquet) that `numasim trace convert` made: its threads, its addresses, its regions."""
+    """Replays a trace that `numasim trace record` or `convert` made: its threads, its addresses, its regions."""
 
     file: str = key(text(), "", "path of the trace")
     dependence: str = key(text(), "", "how loads depend: chain, none, window:N, exact; default: as the trace says")
@@ -19,7 +19,7 @@ class Trace(Workload):
         from numasim.traces.parquet import Reader
 
         if not self.file:
-            raise self.error("file", "no trace given", "file=PATH of a trace made by `numasim trace convert`")
+            raise self.error("file", "no trace given", "file=PATH, made by `numasim trace record` or `convert`")
         return max(1, len(Reader(self.file).meta.threads))
 
     def build(self, ctx: Context) -> Program:

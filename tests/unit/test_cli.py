@@ -5,12 +5,14 @@ import json as standard
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import typer
 
 from numasim.cli import app, progress
 from numasim.cli.words import pairs
@@ -55,7 +57,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     scenario.single = called.single  # type: ignore[attr-defined]
     for module in (study, run, scenario):
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("numasim.machine.load", lambda name, set: (name, set))
+    monkeypatch.setattr(import_module("numasim.machine"), "load", lambda name, set: (name, set))
     return called
 
 
@@ -350,6 +352,21 @@ def test_help_is_data(words: str, say: Say) -> None:
     code, out, err = say(*words.split())
     assert (code, err) == (0, "")
     assert "Usage" in out
+
+
+def test_help_prints_what_verbs_say_of_themselves(say: Say) -> None:
+    """What stands in brackets is taken for markup by the help's formatter, and is gone."""
+    for words, verb in verbs(typer.main.get_command(app.app)):
+        _, out, _ = say(*words, "--help")
+        told = (verb.help or "").replace("`", " ").split()
+        assert all(word in out for word in told if len(word) < 40), words
+
+
+def verbs(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """A command and what is below it, each with its words."""
+    yield words, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from verbs(inner, (*words, name))
 
 
 def test_version(say: Say) -> None:

@@ -142,6 +142,7 @@ def test_rows_are_those_of_the_naive_reader(parts: list[str], buffer_bytes: int,
     assert rows == expected
     assert done.lines == log.count("\n")
     assert done.records == len(expected)
+    assert (done.loads, done.stores) == tuple(sum(row.kind == kind for row in rows) for kind in (LOAD, STORE))
     assert done.instructions == sum(row.insns for row in rows) + done.instructions_after
     traced = sum(line[:3] in ("I  ", " L ", " S ", " M ") for line in log.splitlines())
     assert 0 <= done.dropped_before + done.dropped_after <= traced

@@ -212,7 +212,7 @@ def test_an_access_over_64_bytes_is_cut(log: Log, tmp_path: Path) -> None:
     log.ran("0fae07", "S 1000,512")  # fxsave [rdi]
     rows, done = log.convert(tmp_path)
     assert [(row.address, row.size) for row in rows] == [(0x1000 + 64 * i, 64) for i in range(8)]
-    assert done.stores == 1
+    assert done.stores == 8, "as many as `trace info` finds"
 
 
 # ---- branches ----

@@ -55,6 +55,7 @@ def test_a_string_instructions_turns_are_joined_into_lines(log: Log, tmp_path: P
     assert stores == [(0x2021, 31), (0x2040, 64), (0x2080, 55)]
     assert sum(row.insns for row in rows) == 4 == done.instructions
     assert done.folded == 149
+    assert (done.loads, done.stores, done.records) == (5, 3, 8), "what the file holds, not what the log does"
     assert all(row.needs for row in rows[1:]), "addresses come from rax, data from the loads"
     first_store = next(i for i, row in enumerate(rows) if row.kind == STORE)
     assert (first_store - 1 - (first_store - 1), 0) not in rows[first_store].needs

@@ -126,6 +126,7 @@ def test_a_view_and_a_log_of_one_run_give_one_trace(tmp_path: Path) -> None:
     log = lackey.convert(tmp_path / "log", tmp_path / "log.parquet", code=Bytes(view))
     done = drmemtrace.convert(DATA / "walk.view.xz", tmp_path / "view.parquet")
     assert columns(tmp_path / "view.parquet") == columns(tmp_path / "log.parquet")
+    assert parquet.Reader(tmp_path / "view.parquet").meta.reader == "drmemtrace"
     assert done.dependence == "exact" and done.read == view.count("\n")
     assert (done.instructions, done.loads, done.stores) == (log.instructions, log.loads, log.stores)
     taken, untaken = view.count("(taken)"), view.count("(untaken)")

@@ -187,8 +187,8 @@ def test_foreign_files_are_refused(whole: bytes, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("I  04001090,3\n" * 100)
     with pytest.raises(UserError, match="no Parquet file"):
         Reader(tmp_path / "text")
-    for path in (tmp_path / "missing", tmp_path):
-        with pytest.raises(UserError, match="no such file"):
+    for path, what in ((tmp_path / "missing", "no such file"), (tmp_path, "a folder")):
+        with pytest.raises(UserError, match=what):
             Reader(path)
 
 

@@ -210,7 +210,7 @@ def convert(
     view = Translation(str(log))
     told = (lambda _: progress(view.lines)) if progress else None
     known = view.code if view.code.machine else code
-    done = lackey.convert(view, output, code=known, only=only, names=names, progress=told)
+    done = lackey.convert(view, output, code=known, only=only, names=names, progress=told, reader="drmemtrace")
     calls = max(done.system_calls, view.counts["system_calls"])
     done = done._replace(lines=view.lines, prefetches=view.counts["prefetches"], system_calls=calls)
     kernel = f"{view.kernel:,} lines of the kernel's code were left out." if view.kernel else ""

@@ -43,9 +43,9 @@ assert (LOAD, STORE) == (0, 1)  # lackey_scan knows them by number
 class Converted(NamedTuple):
     """What came of a log.
 
-    lines: read, of every sort.  instructions, loads, stores: kept (an M is one of each).  records: rows of the file,
-    marks and the pieces of accesses over 64 bytes included.  threads, sites: how many.  markers: a region was cut
-    out.  dropped_before, dropped_after: trace lines left out, before the first beginning and after an end.
+    lines: read, of every sort.  instructions: kept.  loads, stores: rows of the file (an M makes one of each, one of
+    over 64 bytes a row a piece).  records: all its rows, marks included.  threads, sites: how many.  markers: a region
+    was cut out.  dropped_before, dropped_after: trace lines left out, before the first beginning and after an end.
     instructions_after: of the kept ones, those after their thread's last record of a region, which no record counts.
 
     With the program's code: exact: it is known which load needs which.  branches, taken: conditional ones.  atomics:
@@ -110,13 +110,15 @@ def convert(
     group_rows: int = parquet.GROUP,
     progress: Callable[[int], None] | None = None,
     watch: Callable[[int, int], None] | None = None,
+    reader: str = "lackey",
 ) -> Converted:
     """Convert a log (plain, .gz or .xz; "-": standard input; or an open binary file) to the trace file `output`.
 
     code: the program's; then it is exact which load needs which.  only: number or name of a stretch: it alone counts.
     names: of stretches, by number.  regions: asked at the end for the named stretches of the address space.  stop:
     asked often; once it says so the trace ends with what there is, and is marked partial.  progress is called with the
-    number of lines read so far, watch with that and the accesses kept, a few times a second.
+    number of lines read so far, watch with that and the accesses kept, a few times a second.  reader: what the file is
+    to call the log's format.
 
     Raises UserError, naming the line, for a log that is malformed, cut short or without an access, for `only` that
     names no stretch, and if nothing was counted; then no file is left.
@@ -125,7 +127,7 @@ def convert(
     source = str(log) if isinstance(log, str | Path) else log
     with parquet.Writer(output) as writer:
         kept = Kept(writer, group_rows, code)
-        conversion = _Conversion(kept, Markers(kept, numbered(only, names)), name_of(source))
+        conversion = _Conversion(kept, Markers(kept, numbered(only, names)), name_of(source), reader)
         for lines in whole_lines(source, buffer_bytes):
             stopped = bool(stop and stop())
             if lines.cut and stopped:
@@ -157,8 +159,8 @@ def numbered(only: str | int | None, names: Mapping[int, str]) -> int | None:
 class _Conversion:
     """One conversion under way."""
 
-    def __init__(self, kept: Kept, markers: Markers, name: str) -> None:
-        self.kept, self.markers, self.name = kept, markers, name
+    def __init__(self, kept: Kept, markers: Markers, name: str, reader: str) -> None:
+        self.kept, self.markers, self.name, self.reader = kept, markers, name, reader
         self.command = ""
 
     def read(self, lines: Lines) -> None:
@@ -238,7 +240,7 @@ class _Conversion:
         codes = self.kept.scan.site_code[: done.sites].tolist()
         sites = [f"{code:#x}" if code != k.NO_CODE else "unknown" for code in codes]
         return parquet.Meta(
-            reader="lackey",
+            reader=self.reader,
             source=self.command,
             dependence="exact" if done.exact else "unknown",
             markers=done.markers,

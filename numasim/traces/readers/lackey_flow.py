@@ -303,10 +303,11 @@ def access(
     else:
         if loads:
             load(s, rows, f, t, kind, address, size, site)
-            s.now[LOADS] += 1
+        loaded = f.number[t]
         if stores:
             store(s, rows, f, t, kind, address, size, site)
-            s.now[STORES] += 1
+        s.now[LOADS] += loaded - first
+        s.now[STORES] += f.number[t] - loaded
     if (stores or atomic) and f.number[t] > first:
         stored = not atomic or flags & e.STORES != 0
         ho.writes(h, t, threads, address, size, f.number[t] - 1, atomic or flags & e.STORES != 0, stored)

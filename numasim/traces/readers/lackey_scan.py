@@ -24,7 +24,7 @@ SITES = 3  # sites known
 LINES = 4  # lines read, of every sort
 TRACED = 5  # lines read that are of the trace (I, L, S, M)
 OFFSET = 6  # of the marker that stopped the scan
-INSTRUCTIONS, LOADS, STORES = 7, 8, 9  # counted while on; M counts as both
+INSTRUCTIONS, LOADS, STORES = 7, 8, 9  # rows of these while on; M makes both
 NOW = 10
 
 THREADS = 4096  # valgrind's --max-threads is 500 unless raised
@@ -155,10 +155,9 @@ def access(s: Scan, rows: Rows, loads: bool, stores: bool, address: int, size: i
     if loads:
         pieces = put(s, rows, 0, address, size, insns, site, 0)
         insns = 0
-        s.now[LOADS] += 1
+        s.now[LOADS] += pieces
     if stores:
-        put(s, rows, 1, address, size, insns, site, pieces)
-        s.now[STORES] += 1
+        s.now[STORES] += put(s, rows, 1, address, size, insns, site, pieces)
 
 
 @inlined
