@@ -55,11 +55,11 @@ def _possible(machine: Machine, values: dict[str, float]) -> dict[str, float]:
     return found
 
 
-def discrepancy(quantity: str) -> float:
-    """Relative standard deviation of what the model leaves out, for a quantity such as "idle"; the largest of all for
-    one that has no entry."""
+def discrepancy(machine: Machine, quantity: str) -> float:
+    """Relative standard deviation of what the model leaves out, for a quantity such as "idle": that of models fitted
+    to their host, or of models from a sheet. The largest of all for a quantity that has no entry."""
     table: dict[str, Any] = tomllib.loads((shipped("calibration") / "discrepancy.toml").read_text(encoding="utf-8"))
-    known = {key: float(value) for key, value in table["relative"].items()}
+    known = {key: float(value) for key, value in table["fitted" if machine.fitted() else "sheet"].items()}
     return known.get(quantity, max(known.values()))
 
 

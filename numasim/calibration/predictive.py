@@ -37,7 +37,7 @@ def with_intervals(
         if told:
             told("simulating machines as likely", done / count)
     quantity = "loaded" if _busy(result) else "idle"
-    relative = discrepancy(quantity)
+    relative = discrepancy(scenario.machine, quantity)
     whole = _ends(_of(result), others, relative)
     about = {"level": LEVEL, "draws": count, "discrepancy": {"quantity": quantity, "relative": relative}}
     return {**about, **whole}

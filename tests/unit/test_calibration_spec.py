@@ -140,3 +140,11 @@ def test_open_questions_widen_the_interval():
     made = neighbours.from_spec(published.load("spr-4416-2s").sheet)
     assert "memory.channels" in made.open
     assert "memory.dram.channels" in made.machine.uncertainty.keys
+
+
+def test_what_only_other_kinds_of_machines_need_is_not_taken_over():
+    """A home that waits for snoops was fitted on machines with QPI; Cascade Lake has relatives without it."""
+    made = neighbours.from_spec(published.load("clx-6240-2s").sheet)
+    assert made.machine.fabric.remote_ns == 0
+    assert "fabric.remote_ns" not in made.origins
+    assert not any(origin.extrapolated for origin in made.origins.values())

@@ -39,7 +39,7 @@ def test_all_are_found_and_described() -> None:
 @pytest.mark.parametrize(
     ("name", "keys", "message"),
     [
-        ("chas", {}, "workload: unknown workload 'chas' (expected one of c2c chase"),
+        ("chas", {}, "workload: unknown workload 'chas' (expected one of c2c chains chase"),
         ("list", {"lenght": 5}, "workload list: unknown key 'lenght' (expected one of "),
         ("list", {"length": 0}, "workload list, key length: 0 is out of range (expected 1 to 67,108,864)"),
         ("list", {"length": "1e12"}, "workload list, key length: 1,000,000,000,000 is out of range"),

@@ -1,0 +1,79 @@
+"""The machine a fit of a measured host begins with: what its file says it is, the rest as in the nearest model."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from numasim.calibration.host_file import HostFile
+from numasim.errors import UserError
+from numasim.machine import Machine
+from numasim.machine.detect import model_of
+from numasim.machine.detect_host import Cpus, Host, HostCache, HostNode, Processor
+from numasim.machine.nodes import parse_cpus
+
+
+def base(file: HostFile, name: str, where: str, like: str | None = None) -> Machine:
+    """The model of the host a file was measured on.
+
+    where: what errors call the file.  like: the model that the rest is taken from (None: the nearest).  Raises
+    UserError.
+    """
+    try:
+        host = described(file.host, where)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"does not say what the host is: {error}", where, "a file of `numasim measure`") from None
+    return model_of(host, name, like).machine
+
+
+def described(host: Mapping[str, Any], where: str) -> Host:
+    """The host as the detection of machines reads it. The file has the caches of one CPU: the others' are like them."""
+    node_of = {int(one["cpu"]): int(one["node"]) for one in host["cpus"]}
+    cores = _groups((int(one["cpu"]), (int(one["package"]), int(one["core"]))) for one in host["cpus"])
+    packages = _groups((int(one["cpu"]), int(one["package"])) for one in host["cpus"])
+    vendor, *numbers = str(host["cpu"]["id"]).split("-")
+    family, model, stepping = (int(number, 0) if number else -1 for number in (*numbers, "", "", "")[:3])
+    nodes = [
+        HostNode(int(one["node"]), frozenset(cpu for cpu in node_of if node_of[cpu] == int(one["node"])),
+                 int(one["memory_bytes"]))
+        for one in host["nodes"]
+    ]  # fmt: skip
+    numbered = [int(one["node"]) for one in host["nodes"]]
+    return Host(
+        told=where,
+        processor=Processor(vendor, family, model, stepping, str(host["cpu"]["name"])),
+        packages=packages,
+        cores=cores,
+        caches=tuple(cache for one in host["caches"] for cache in _caches(one, cores, packages, list(node_of))),
+        nodes=tuple(nodes),
+        distances={
+            (int(one["node"]), other): int(far)
+            for one in host["nodes"]
+            for other, far in zip(numbered, one["distances"], strict=False)
+        },
+        pages=tuple(int(one["bytes"]) for one in host["huge_pages"]),
+    )
+
+
+def _groups(pairs: Iterable[tuple[int, object]]) -> tuple[Cpus, ...]:
+    found: dict[object, set[int]] = {}
+    for cpu, group in pairs:
+        found.setdefault(group, set()).add(cpu)
+    return tuple(frozenset(cpus) for cpus in found.values())
+
+
+def _caches(
+    one: Mapping[str, Any], cores: tuple[Cpus, ...], packages: tuple[Cpus, ...], known: list[int]
+) -> list[HostCache]:
+    """A cache like this one for all CPUs: a core's, or shared by as many cores of a package, in the order of CPUs."""
+    if one["kind"] == "Instruction":
+        return []
+    shared = set(parse_cpus(str(one["cpus"]), known))
+    size = max(1, sum(bool(core & shared) for core in cores))
+    found = []
+    for package in packages:
+        inside = sorted((core for core in cores if core <= package), key=min)
+        for first in range(0, len(inside), size):
+            cpus = frozenset().union(*inside[first : first + size])
+            found.append(
+                HostCache(int(one["level"]), int(one["size_bytes"]), int(one["ways"]), int(one["line_bytes"]), cpus)
+            )
+    return found

@@ -1,0 +1,224 @@
+"""The stages of a fit to a measured host: which values are decided by which experiments, in which order.
+
+clock                       core.frequency_ghz
+branch, split               core.mispredict_cycles, split_cycles
+chase within L1, L2         l1d.latency_cycles, l2.latency_cycles
+tlb                         tlb: second level's latency, entries of both levels, paging-structure caches
+chase beyond L2             l3: effective size and policy, lookup_ns; fabric.controller_ns
+c2c, pingpong               fabric.snoop_ns, snoop_dirty_ns, core.atomic_cycles
+chains                      core.fill_buffers
+stride, bandwidth (1 CPU)   prefetchers, core.prefetch_buffers
+bandwidth (all CPUs)        memory channels, where cores can fill them
+interruptions               os.tick_hz, tick_us
+"""
+
+import statistics
+from collections.abc import Callable
+from itertools import product
+
+from numasim.calibration.fit import value_of
+from numasim.calibration.host_aims import SAME, Aim, of_size, paged_ratio, pick
+from numasim.calibration.host_aims import value_of as measured
+from numasim.calibration.host_fit import HostFit, Values
+from numasim.calibration.host_outer import BEYOND, chases, outer, secant, some
+from numasim.machine.checks import MAX_OUTSTANDING
+
+PREEMPTED_NS = 100_000.0  # what lasts longer is another program's turn or the hypervisor's, not a timer tick
+MOST_FILLS = 16
+
+
+def clock(fit: HostFit) -> None:
+    """The clock is what a chain of additions shows."""
+    found = [one for one in fit.file.of("clock") if measured(one, "core_ghz")]
+    if found:
+        told = measured(found[0], "core_ghz")
+        assert told is not None
+        values = [value for value in found[0].samples["core_ghz"].raw if value and value > 0.98 * told[0]]
+        spread = statistics.pstdev(values) if len(values) > 1 else 0.01 * told[0]
+        aim = Aim(found[0], "core_ghz", told[0], spread)
+        fit.direct("core.frequency_ghz", round(told[0], 4), max(spread, 1e-3), 0.1, 10.0, [aim])
+
+
+def branch(fit: HostFit) -> None:
+    """Half of the random branches are guessed wrong; the rest of the loop is the same."""
+    for one in fit.file.of("branch"):
+        random, plain = measured(one, "random_ns"), measured(one, "predictable_ns")
+        if random and plain and random[0] > plain[0]:
+            cycles = 2 * (random[0] - plain[0]) * fit.machine.core.frequency_ghz
+            aim = Aim(one, "random_ns", random[0], 0.015 * random[0])
+            fit.direct("core.mispredict_cycles", round(cycles), max(0.5, 0.03 * cycles), 0, 1000, [aim])
+    for aim in pick(fit.aims, "split", lambda keys: int(keys["size"]) <= fit.machine.l1d.size_bytes):
+        aligned = measured(aim.one, "aligned_ns")
+        if aligned:
+            cycles = max(0.0, (aim.value - aligned[0]) * fit.machine.core.frequency_ghz)
+            fit.direct("core.split_cycles", round(cycles), max(0.5, 0.05 * cycles), 0, 1000, [aim])
+
+
+def inner(fit: HostFit) -> None:
+    """L1 and L2 in whole cycles, by chases that fit them; of L2 the smallest, which loses least to other data."""
+    l1, l2 = fit.machine.l1d.size_bytes, fit.machine.l2.size_bytes
+    for key, low, high, most in (
+        ("l1d.latency_cycles", 0, 0.8 * l1, 12),
+        ("l2.latency_cycles", 1.9 * l1, 0.8 * l2, 40),
+    ):
+        chosen = chases(fit, low, high)
+        chosen = chosen[-1:] if low == 0 else chosen[:1]
+        if chosen:
+            near = round(chosen[0].value * fit.machine.core.frequency_ghz)
+            around = [{key: cycles} for cycles in range(max(1, near - 3), min(near + 2, most) + 1)]
+            fit.search(around, chosen, {key: 0.5}, [key])
+
+
+def _entries(name: str, entries: int) -> Values:
+    """Entries of a TLB with as many ways as make a power of two of sets: 32 at most, 4 at least where it can be."""
+    ways = entries
+    while ways > 32 or (ways % 2 == 0 and ways > 16 and entries > 256):
+        ways //= 2
+    return {f"tlb.{name}_entries": entries, f"tlb.{name}_ways": ways}
+
+
+def tlb(fit: HostFit) -> None:
+    """First the levels whose reach a line of each page shows, then what a walk loads."""
+    small = some(pick(fit.aims, "tlb", lambda k: k["pages"] == "4k" and int(k["count"]) <= 1024))
+    if small:
+        latency = "tlb.l2_latency_cycles"
+        firsts = [_entries("l1_4k", n) for n in (16, 32, 48, 64, 72, 80, 96, 128)]
+        for _ in range(2):
+            fit.search(firsts, small, {"tlb.l1_4k_entries": 8.0}, ["tlb.l1_4k_entries"])
+            fit.search([{latency: cycles} for cycles in range(3, 16)], small, {latency: 0.5}, [latency])
+    large = some(pick(fit.aims, "tlb", lambda k: k["pages"] == "4k" and int(k["count"]) >= 512))
+    if large and max(int(aim.keys["count"]) for aim in large) > 2 * fit.machine.tlb.l2_entries:
+        seconds = [_entries("l2", n) for n in (512, 1024, 1536, 2048, 3072, 4096)]
+        walks = [{"tlb.pde_entries": pde} for pde in (1, 8, 32)]
+        both = [{**one, **other} for one, other in product(seconds, walks)]
+        fit.search(
+            both, large, {"tlb.l2_entries": 256.0, "tlb.pde_entries": 4.0}, ["tlb.l2_entries", "tlb.pde_entries"]
+        )
+    huge = some(pick(fit.aims, "tlb", lambda k: k["pages"] == "2m" and int(k["count"]) <= 1024))
+    if huge:
+        firsts = [_entries("l1_2m", n) for n in (8, 16, 32, 48, 64, 72, 96, 128)]
+        fit.search(firsts, huge, {"tlb.l1_2m_entries": 8.0}, ["tlb.l1_2m_entries"])
+
+
+def walks(fit: HostFit) -> None:
+    """Chases in small pages through much memory: which levels of the page table a walk loads."""
+    low = 2 * 4096 * fit.machine.tlb.l2_entries
+    chosen = pick(fit.aims, "chase", of_size(low, 1 << 50, "4k"))
+    if chosen and any(aim.keys["pages"] == "2m" for aim in chases(fit, low, 1 << 50)):
+        found = [{"tlb.pde_entries": n} for n in (1, 2, 4, 8, 16, 32)]
+        fit.search(found, chosen[-2:], {"tlb.pde_entries": 2.0}, ["tlb.pde_entries"])
+
+
+def coherence(fit: HostFit) -> None:
+    """One core's line to another: clean, modified, and by a locked instruction."""
+    same = paged_ratio(fit.file, BEYOND * fit.machine.l3.size_bytes) >= SAME
+    transfers = pick(fit.aims, "c2c", lambda k: int(k["node"]) <= 0) if same else []
+    pairs = pick(fit.aims, "pingpong", lambda k: int(k["node"]) <= 0)
+    if not same and pick(fit.aims, "c2c", lambda k: True):
+        fit.notes.append("c2c goes through pages in turn, which this host's prefetchers make faster: left out")
+    bounds = {"fabric.snoop_ns": (0.0, 500.0)}
+    if any(aim.keys["state"] == "hitm" for aim in transfers) and any(aim.keys["state"] == "hit" for aim in transfers):
+        bounds["fabric.snoop_dirty_ns"] = (0.0, 200.0)
+    if transfers:
+        fit.least_squares(bounds, transfers)
+        if pairs:
+            _atomic(fit, pairs)
+    elif pairs:
+        secant(fit, "fabric.snoop_ns", pairs[0])
+        fit.least_squares(bounds, pairs)
+
+
+def _atomic(fit: HostFit, pairs: list[Aim]) -> None:
+    """The cycles that a locked instruction adds."""
+    key = "core.atomic_cycles"
+    off = statistics.median(fit.residual(fit.machine, [aim])[0] * aim.sigma for aim in pairs)
+    cycles = value_of(fit.machine, key) - off * fit.machine.core.frequency_ghz
+    error = statistics.median(aim.sigma for aim in pairs) * fit.machine.core.frequency_ghz
+    fit.direct(key, min(max(round(cycles), 0), 1000), max(1.0, error), 0, 1000, pairs)
+
+
+def buffers(fit: HostFit) -> None:
+    """Misses that overlap: beyond as many chains as there are buffers, a step takes longer."""
+    several = pick(fit.aims, "chains", lambda k: int(k["chains"]) >= 4)
+    most = max((int(aim.keys["size"]) for aim in several), default=0)
+    chosen = [aim for aim in several if int(aim.keys["size"]) == most]
+    key = "core.fill_buffers"
+    if chosen:
+        rest = fit.machine.core.prefetch_buffers
+        found = [{key: n, "core.prefetch_buffers": min(rest, MAX_OUTSTANDING - n)} for n in (16, 14, 12, 10, 8, 6, 4)]
+        fit.search(found, chosen, {key: 1.0}, [key])
+        best = fit.machine.core.fill_buffers
+        near = [n for n in (best + 1, best, best - 1) if 1 <= n <= MOST_FILLS]
+        fit.search([{key: n, "core.prefetch_buffers": min(rest, 28 - n)} for n in near], chosen, {key: 0.5}, [key])
+        if best == MOST_FILLS and len(chosen) > 1:
+            fit.notes.append(f"{key} ends at {MOST_FILLS}, the most a model has")
+
+
+def prefetchers(fit: HostFit) -> None:
+    """Which ones there are, how far ahead they go, and how many lines they may have on their way."""
+    size = max((int(aim.keys["size"]) for aim in pick(fit.aims, "stride", lambda k: True)), default=0)
+    chosen = pick(fit.aims, "stride", lambda k: int(k["size"]) == size and int(k["node"]) <= 0)
+    chosen = [aim for aim in chosen if aim.keys["pages"] == chosen[0].keys["pages"]]
+    one = pick(fit.aims, "bandwidth", lambda k: str(k["cpus"]).isdecimal() and k["ratio"] == "1:0")
+    one = [aim for aim in one if int(aim.keys["node"]) <= 0][:1]
+    if not chosen and not one:
+        return
+    key, rest = "core.prefetch_buffers", MAX_OUTSTANDING - fit.machine.core.fill_buffers
+    flags = [
+        {"prefetch.streamer": a, "prefetch.ip_stride": b, "prefetch.next_line": c, key: rest}
+        for a, b, c in product((True, False), repeat=3)
+    ]
+    if chosen:
+        fit.search(flags, [*chosen, *one], {}, [])
+    ahead = [
+        {"prefetch.streamer_distance": far, "prefetch.streamer_degree": degree}
+        for far, degree in product((8, 16, 20, 32, 64), (1, 2, 4))
+    ]
+    if fit.machine.prefetch.streamer:
+        fit.search(ahead, [*chosen[:2], *one], {}, [])
+    if rest and one:
+        found = [{key: n} for n in sorted({rest, *range(0, rest, 2)}, reverse=True)]
+        fit.search(found, [*chosen[:1], *one], {key: 1.0}, [key])
+
+
+def channels(fit: HostFit) -> None:
+    """The fewest channels that carry what all CPUs together were measured to move."""
+    together = pick(fit.aims, "bandwidth", lambda k: not str(k["cpus"]).isdecimal() and k["ratio"] == "1:0")
+    name = next((name for name, memory in fit.machine.memory.items() if 0 in memory.nodes), "")
+    memory = fit.machine.memory[name]
+    chosen = [aim for aim in together if int(aim.keys["node"]) <= 0][-1:]
+    if memory.kind != "ddr" or not chosen:
+        return
+    key = f"memory.{name}.channels"
+    before = fit.misfit({}, chosen)
+    fewest = max(1, int(chosen[0].value / (64 / memory.burst_ns)))
+    candidates = [{key: n} for n in sorted({memory.channels, fewest, fewest + 1, 2 * fewest}, reverse=True)]
+    found = [fit.misfit(values, chosen) for values in candidates]
+    if max(found) - min(found) > 1.0 and min(found) < before + 1.0:
+        fit.search(candidates, chosen, {key: 0.5}, [key])
+    else:
+        fit.notes.append(f"{key}: the cores measured cannot fill them")
+
+
+def interruptions(fit: HostFit) -> None:
+    """How often and how long a thread is stopped by what is no other program's turn."""
+    for one in fit.file.of("interruptions")[:1]:
+        length = one.histograms["length"]
+        events = [((low + high) / 2 * length.unit_ns, count) for low, high, count in length.buckets]
+        short = [(ns, count) for ns, count in events if ns < PREEMPTED_NS]
+        number, seconds = sum(count for _, count in short), float(one.keys["ms"]) / 1000 * len(one.rounds)
+        if number < 2:
+            return
+        aim = Aim(one, "per_s", number / seconds, number**0.5 / seconds)
+        mean = sum(ns * count for ns, count in short) / number
+        spread = sum((ns - mean) ** 2 * count for ns, count in short) ** 0.5 / number
+        fit.direct("os.tick_hz", round(aim.value, 2), aim.sigma, 0, 100_000, [aim])
+        fit.direct("os.tick_us", round(mean / 1000, 3), max(spread / 1000, 1e-3), 0, 10_000, [aim])
+
+
+STAGES: tuple[tuple[str, Callable[[HostFit], None]], ...] = (
+    ("clock", clock), ("core", branch), ("L1 and L2", inner), ("TLBs", tlb), ("L3 and memory", outer),
+    ("page walks", walks), ("core to core", coherence), ("overlap", buffers), ("prefetchers", prefetchers),
+    ("L3 and memory, with these prefetchers", outer), ("page walks again", walks),
+    ("channels", channels), ("interruptions", interruptions),
+)  # fmt: skip
