@@ -164,21 +164,25 @@ def prefetchers(fit: HostFit) -> None:
     if not chosen and not one:
         return
     key, rest = "core.prefetch_buffers", MAX_OUTSTANDING - fit.machine.core.fill_buffers
+    # a random chase tells prefetchers that fetch in vain
+    every = chases(fit, 1.1 * fit.machine.l2.size_bytes, 1 << 50)
+    random = every[:: max(1, len(every) // 4)]
     flags = [
-        {"prefetch.streamer": a, "prefetch.ip_stride": b, "prefetch.next_line": c, key: rest}
+        {"prefetch.streamer": a, "prefetch.ip_stride": b, "prefetch.next_line": c}
         for a, b, c in product((True, False), repeat=3)
     ]
-    if chosen:
-        fit.search(flags, [*chosen, *one], {}, [])
     ahead = [
         {"prefetch.streamer_distance": far, "prefetch.streamer_degree": degree}
         for far, degree in product((8, 16, 20, 32, 64), (1, 2, 4))
     ]
-    if fit.machine.prefetch.streamer:
-        fit.search(ahead, [*chosen[:2], *one], {}, [])
-    if rest and one:
-        found = [{key: n} for n in sorted({rest, *range(0, rest, 2)}, reverse=True)]
-        fit.search(found, [*chosen[:1], *one], {key: 1.0}, [key])
+    for _ in range(2):  # each of them hangs on the others
+        if chosen:
+            fit.search(flags, [*chosen, *one, *random], {}, [])
+        if fit.machine.prefetch.streamer:
+            fit.search(ahead, [*chosen[:2], *one], {}, [])
+        if rest and one:
+            found = [{key: n} for n in sorted({rest, *range(0, rest, 2)}, reverse=True)]
+            fit.search(found, [*chosen[:1], *one], {key: 1.0}, [key])
 
 
 def channels(fit: HostFit) -> None:

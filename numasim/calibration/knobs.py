@@ -94,8 +94,8 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
             add("links.neighbour.latency_ns", 0.0, 100.0, beside, "latency")
     elif "qpi" in links and c2c["remote_HITM_homed_in_writer"]:  # homes of that time snoop before memory answers
         add("fabric.remote_ns", 0.0, 200.0, pick("idle", "across"), "latency")
-    if "gmi" in machine.links and "same_socket" in pairs:
-        add("links.gmi.latency_ns", 0.0, 100.0, [pairs["same_socket"]], "latency")
+    if "gmi" in machine.links and "same_socket" in pairs:  # a request of another die asks its home's probe filter
+        add("fabric.directory_ns", 0.0, 500.0, [pairs["same_socket"]], "latency")
     for name in links:
         add(f"links.{name}.latency_ns", 0.0, 300.0, pick("idle", "across"), "latency")
     for name, link in machine.links.items():
