@@ -171,8 +171,8 @@ def _values(
                 origins[key] = Origin((), ALONE, True)
             continue
         closest = min(apart for apart, *_ in knowing)
-        if closest and not name.startswith("links.") and near[0][0] == 0:
-            continue  # its own family was measured and needs no such value: what others needed is of their kind
+        if closest > near[0][0] and not name.startswith("links."):
+            continue  # the nearest family was measured and needs no such value: what others needed is of their kind
         told = [(who, value) for apart, who, value in knowing if apart == closest]
         mean = statistics.fmean(value for _, value in told)
         spread = statistics.stdev(v for _, v in told) / mean if len(told) > 1 and mean else LONE

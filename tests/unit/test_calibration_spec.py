@@ -148,3 +148,6 @@ def test_what_only_other_kinds_of_machines_need_is_not_taken_over():
     assert made.machine.fabric.remote_ns == 0
     assert "fabric.remote_ns" not in made.origins
     assert not any(origin.extrapolated for origin in made.origins.values())
+    alone = neighbours.from_spec(published.load("icx-8360y-2s").sheet)  # of its family nobody else was measured
+    assert alone.machine.fabric.remote_ns == 0
+    assert alone.origins["fabric.controller_ns"].extrapolated
