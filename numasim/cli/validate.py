@@ -154,13 +154,16 @@ def _summary(found: dict[str, list[Compared]]) -> None:
     from numasim.results.figures import console, put, table
 
     quantities = list(dict.fromkeys(_quantity(row) for rows in found.values() for row in rows))
-    made = table("Worst deviation, per cent", "model", *quantities, last="within bands")
+    short = {"bandwidth": "GB/s", "latency at the peak": "there"}  # all columns fit 80 characters
+    made = table("Worst deviation, per cent", "model", *(short.get(q, q) for q in quantities), last="in band")
+    for column in made.columns:
+        column.no_wrap = True
     for model, rows in found.items():
         worst = []
         for quantity in quantities:
             of = [abs(row.deviation) for row in rows if _quantity(row) == quantity]
             worst.append(f"{max(of):.1f}" if of else "-")
-        made.add_row(model, *worst, f"{sum(row.good for row in rows)} of {len(rows)}")
+        made.add_row(model, *worst, f"{sum(row.good for row in rows)}/{len(rows)}")
     put(made, console())
 
 
