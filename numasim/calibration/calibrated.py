@@ -1,7 +1,5 @@
 """From files of measurements and a machine to begin with to a fitted model: what `numasim calibrate` does."""
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -27,6 +25,7 @@ from numasim.calibration.readers.measured import Measured, together
 from numasim.calibration.spec import Spec
 from numasim.errors import UserError
 from numasim.machine import Machine, from_tables, load
+from numasim.results.files import replacing
 
 _MACHINE = "--base MODEL, or --spec SPEC.toml (or a folder of measurements that has a spec.toml)"
 
@@ -196,19 +195,8 @@ def text(done: Done, inputs: Sequence[str]) -> str:
 
 def write(text: str, path: str | Path) -> None:
     """Write the model's file, all or nothing: beside, then renamed. Raises UserError if it cannot."""
-    target = Path(path)
-    try:
-        handle, beside = tempfile.mkstemp(".toml", f".{target.stem}-", target.absolute().parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(beside).chmod(0o644)
-            Path(beside).replace(target)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(error.strerror or "cannot be written", str(path), "a file that can be written") from None
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
 
 
 def as_dict(begun: Start, done: Done) -> dict[str, Any]:

@@ -4,7 +4,6 @@ calibration/native/README.md says what each experiment's keys, samples and facts
 """
 
 import json
-import os
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from numasim.errors import UserError
+from numasim.results.files import replacing
 
 FORMAT, VERSION = "numasim-host", 1
 RAN = 0.98  # share of a repetition for which threads must have run for it to be undisturbed
@@ -186,21 +186,8 @@ def read(path: str | Path) -> HostFile:
 
 def write(file: HostFile, path: str | Path) -> None:
     """Write it, all or nothing: beside, then renamed. Raises UserError if it cannot."""
-    text = msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n"
-    target = Path(path).resolve()
-    try:
-        if target.exists() and not target.is_file():  # such as /dev/stdout
-            target.write_bytes(text)
-            return
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with beside.open("xb") as opened:
-                opened.write(text)
-            os.replace(beside, target)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write: {error.strerror}", str(path), "a file that can be written") from None
+    with replacing(path) as beside:
+        beside.write_bytes(msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
 
 
 def _check_kind(text: bytes, where: str) -> None:
