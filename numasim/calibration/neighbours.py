@@ -10,19 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from numasim.calibration import compose, published
+from numasim.calibration import compose, families, published
 from numasim.calibration.spec import Spec
 from numasim.errors import UserError
 from numasim.machine import Machine, from_tables, load
 from numasim.machine.loading import names
 from numasim.machine.model import Uncertainty
 
-# each maker's server families in the order of their generations
-LINES = (
-    ("ivy-bridge-ep", "haswell-ep", "broadwell-ep", "skylake-sp", "cascade-lake", "ice-lake-sp", "sapphire-rapids"),
-    ("zen2", "zen3", "zen4"),
-    ("neoverse-v1",),
-)
 # what a sheet cannot state; links between sockets go by the name "socket" here, whatever their kind
 VALUES = (
     "fabric.controller_ns", "fabric.home_ns", "fabric.remote_ns", "fabric.snoop_ns", "fabric.snoop_dirty_ns",
@@ -64,9 +58,9 @@ def relatives(sheet: Spec, without: Collection[str] = ()) -> list[tuple[int, str
         other = published.load(name).sheet
         if name in (sheet.name, *sheet.twin_of, *without) or sheet.name in other.twin_of or name not in shipped:
             continue
-        for line in LINES:
-            if sheet.family in line and other.family in line:
-                found.append((abs(line.index(sheet.family) - line.index(other.family)), name, load(name), other))
+        apart = families.apart(sheet, other.family)
+        if apart is not None:
+            found.append((apart, name, load(name), other))
     return sorted(found, key=lambda one: one[:2])
 
 

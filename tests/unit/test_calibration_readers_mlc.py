@@ -86,6 +86,28 @@ def test_runs_in_one_log_become_medians(tmp_path):
     assert found.environment["runs"] == "3: medians"
 
 
+def test_the_peak_has_another_heading_in_old_versions(tmp_path):
+    """Up to v3.3: "Measuring Peak Memory Bandwidths for the system", as Intel's own description of v3.0 has it."""
+    found = reading(tmp_path, "Measuring Peak Memory Bandwidths for the system\nALL Reads        :\t49427.4\n")
+    assert by_place(found.cells) == {("peak", (1, 0)): 49.4274}
+
+
+@pytest.mark.parametrize("remark", ["  // always 145", " # local", '" <--- the limit is 81'])
+def test_remarks_beside_figures_are_passed_over(tmp_path, remark):
+    """As people send logs to each other: a row with a word on it, a point in inverted commas."""
+    quote = '"' if remark.startswith('"') else ""
+    rows = f"{quote}       0\t  80.0\t 142.0{remark}\n       1\t 142.0\t  80.0\n"
+    loaded = f"Measuring Loaded Latencies for the system\n{quote}00100   98.94    68357.8{remark}\n"
+    found = reading(tmp_path, IDLE + rows + loaded)
+    assert len(found.cells) == 4
+    assert found.curve.ns.tolist() == [98.94]
+
+
+def test_a_log_inside_comments_is_a_log(tmp_path):
+    text = "".join(f"# {line}\n" for line in (IDLE + "       0\t  80.0\t 142.0\t\n").splitlines())
+    assert by_place(reading(tmp_path, text).cells) == {("idle", (0, 0)): 80.0, ("idle", (0, 1)): 142.0}
+
+
 def test_nodes_without_free_memory_are_left_out(tmp_path):
     found = reading(tmp_path, IDLE + "       0\t  80.0\t-\t\n       1\t 142.0\t-\t\n")
     assert set(by_place(found.cells)) == {("idle", (0, 0)), ("idle", (1, 0))}
