@@ -110,7 +110,7 @@ class Twins:
         words: dict[str, Any] = {
             "threads": t.cores,
             "cpunodebind": "all",
-            "size": max(4 << 20, share),
+            "size": max(4 << 20, -(-share // 4096) * 4096),  # a core's share may be no whole number of pages
             "pages": "2m",
             "warmup": 1,
         }
