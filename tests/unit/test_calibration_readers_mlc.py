@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numasim.calibration import published
+from numasim.calibration.published import Cell
 from numasim.calibration.readers import formats, mlc
-from numasim.calibration.readers.measured import ALL_SOCKETS
+from numasim.calibration.readers.measured import ALL_SOCKETS, Measured, together
 from numasim.errors import UserError
+from numasim.machine import load
 
 DATA = Path(__file__).resolve().parents[1] / "data/calibration"
 HOSTS = ("icx-8360y-2s", "bdw-2680v4-2s-cod", "genoa-9224-2s-cxl", "ivb-2680v2-2s")
@@ -239,3 +241,21 @@ def test_what_is_written_is_read_again(tmp_path_factory, data, nodes, extra):
     assert cells == {("c2c", ("local_L2_to_L2_HIT", "", "")): c2c[0]}
     expected = sorted((mbps / 1e3, ns) for _, ns, mbps in points)
     np.testing.assert_allclose(np.stack([found.curve.gbps, found.curve.ns], 1), expected)
+
+
+@pytest.mark.parametrize(
+    ("idle", "bandwidth", "doubt"),
+    [
+        ((106.9, 107.2), (50.4, 50.3), "dealt out over sockets"),  # node interleaving, 2 x E5-2630 v4
+        ((81.1, 144.5), (108.0, 19.5), "bandwidth of the nodes' own memories is from 19.5 to 108"),  # DIMMs amiss
+        ((90.6, 146.4), (96.3, 96.1), ""),
+    ],
+)
+def test_what_no_model_can_show_is_noted(idle, bandwidth, doubt):
+    """idle: own and other memory.  bandwidth: the two nodes' own. Of logs that people have published."""
+    cells = [Cell("idle", (a, b), idle[a != b]) for a in (0, 1) for b in (0, 1)]
+    cells += [Cell("bandwidth", (n, n), bandwidth[n]) for n in (0, 1)]
+    sheet = published.load("clx-6240-2s").sheet
+    notes = together("one", sheet, load("clx-6240-2s"), {"log": Measured(cells, None, {})}).notes
+    assert doubt in " ".join(notes)
+    assert len(notes) == bool(doubt)
