@@ -90,8 +90,8 @@ def _doubts(cells: list[Cell], machine: Machine) -> list[str]:
         if own[True] and max(own[True]) > ALIKE * min(own[True]):
             low, high = f"{min(own[True]):.4g}", f"{max(own[True]):.4g}"
             notes.append(
-                f"{quantity} of the nodes' own memories is from {low} to {high}: the nodes are not alike (other or fewer"
-                " memory modules?), but a model's are: it shows their mean"
+                f"{quantity} of the nodes' own memories is from {low} to {high}: the nodes are not alike (other or"
+                " fewer memory modules?), but a model's are: it shows their mean"
             )
         if quantity == "idle" and own[False] and np.median(own[False]) < SAME * np.median(own[True]):
             notes.append(
