@@ -25,6 +25,7 @@ BELOW = 0.05  # the same, below the knee
 BANDWIDTH = 0.017  # the same, of a bandwidth
 KNEE = 0.85  # of the peak: a level at which queues begin to show how evenly channels are used
 SHARES = (0.0, 0.5, 1.0)  # of the time between ranks that alone would explain the bandwidth
+LOADS = 1000  # of the chaser, a level
 CLOSE = 0.004  # relative, of a bandwidth that is met
 
 
@@ -118,7 +119,7 @@ class _Search:
         if key in self.misfits:
             return self.misfits[key]
         assert curve is not None
-        end, (below,) = self.end(misses, switch), twins.curve(self.at(misses, switch), curve, (KNEE,))
+        end, (below,) = self.end(misses, switch), twins.curve(self.at(misses, switch), curve, (KNEE,), LOADS)
         self.evaluations += 1
         off = [
             (self.ratio(misses, switch) - 1) / BANDWIDTH,
@@ -146,7 +147,7 @@ class _Search:
         if key not in self.ends:
             self.told()
             self.evaluations += 1
-            self.ends[key] = twins.level(self.at(misses, switch), self.known.curve.sockets, 0, 2000)
+            self.ends[key] = twins.level(self.at(misses, switch), self.known.curve.sockets, 0, LOADS)
         return self.ends[key]
 
     def ratio(self, misses: int, switch: float) -> float:

@@ -176,15 +176,17 @@ def level(machine: Machine, sockets: int, delay: int, accesses: int, seed: int =
     return Level(sum(g.read_gbps for g in groups.values()), float(groups["chaser"].access.mean_ns))
 
 
-def curve(machine: Machine, measured: Curve, shares: tuple[float, ...] = SHARES) -> list[Level]:
-    """The simulated curve, at about these shares of the measured peak."""
+def curve(
+    machine: Machine, measured: Curve, shares: tuple[float, ...] = SHARES, accesses: int | None = None
+) -> list[Level]:
+    """The simulated curve, at about these shares of the measured peak. accesses: of the chaser, a level."""
     t = machine.topology
     cores = t.cores // t.sockets * measured.sockets - 1
     found = []
     for share in shares:
         full = cores * 64 * machine.core.frequency_ghz / measured.peak_gbps
         delay = 0 if share >= 1 else round(full / share)
-        found.append(level(machine, measured.sockets, delay, 2500 if share > 0.85 else 5000))
+        found.append(level(machine, measured.sockets, delay, accesses or (2500 if share > 0.85 else 5000)))
     return found
 
 
