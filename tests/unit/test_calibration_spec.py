@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from numasim.calibration import compose, ddr, families, neighbours, published, spec
+from numasim.calibration.twins import caches_of_a_core
 from numasim.errors import UserError
 from numasim.machine import from_toml_text
 
@@ -152,6 +153,18 @@ def test_clusters_are_hubs_of_nodes():
         ["cluster0", "socket0", "cluster2"],
     ]
     assert topology.vertices[topology.node_vertex[0]] == "cluster0"
+
+
+def test_what_a_core_reads_at_the_peak_is_whole_lines():
+    """A Threadripper PRO 7965WX has six cores to an L3 of 32 MiB: a sixth of it is no whole number of lines."""
+    tables = changed(
+        family="zen4", sockets=1, cores=24, l3_bytes="128MiB", domains_per_socket=4,
+        memory={"generation": "DDR5", "mts": 5600, "channels": 8},
+    )  # fmt: skip
+    machine = compose.compose(spec.from_tables(tables))
+    found = caches_of_a_core(machine)
+    assert found % 64 == 0
+    assert 0 <= found - (machine.l2.size_bytes + machine.l3.size_bytes / 6) < 4096
 
 
 def test_every_shipped_host_has_a_sheet_and_a_source():
