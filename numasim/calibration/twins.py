@@ -137,7 +137,7 @@ class Twins:
 
 
 def caches_of_a_core(machine: Machine) -> int:
-    """Bytes of a core's L2 and its share of the L3, up to a whole page: six cores have no whole number of lines each."""
+    """Bytes of a core's L2 and its share of the L3, up to a page: six cores have no whole lines each."""
     share = machine.l2.size_bytes + machine.l3.size_bytes // machine.topology.cores_per_domain
     return -(-share // 4096) * 4096
 
