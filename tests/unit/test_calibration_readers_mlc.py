@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numasim.calibration import published
-from numasim.calibration.published import Cell
+from numasim.calibration import published, validate
+from numasim.calibration.published import Cell, Curve
 from numasim.calibration.readers import formats, mlc
 from numasim.calibration.readers.measured import ALL_SOCKETS, Measured, together
 from numasim.errors import UserError
@@ -259,3 +259,11 @@ def test_what_no_model_can_show_is_noted(idle, bandwidth, doubt):
     notes = together("one", sheet, load("clx-6240-2s"), {"log": Measured(cells, None, {})}).notes
     assert doubt in " ".join(notes)
     assert len(notes) == bool(doubt)
+
+
+def test_a_curve_cut_short_before_its_knee_is_compared_by_its_peak(monkeypatch):
+    """Three points at full load, as a page shows of a longer log: there is nothing below the knee to compare."""
+    cut = Curve(np.array([222.64, 222.67, 222.68]), np.array([429.1, 417.5, 412.8]), 1)
+    monkeypatch.setattr(validate, "simulated_at", lambda machine, measured: (cut.ns, 201.4, 164.0))
+    names = [row.name for row in validate.curve_rows(load("genoa-9354p-nps1"), cut)]
+    assert names == ["loaded, peak", "loaded, latency at the peak"]
