@@ -59,7 +59,7 @@ def params(machine: Any, coherent: bool) -> st.Params:
         dirty=ps(fabric.snoop_dirty_ns),
         home=ps(fabric.home_ns),
         directory=ps(fabric.directory_ns),
-        remote=ps(fabric.remote_ns),
+        snoop_remote=ps(fabric.snoop_remote_ns),
         trackers=fabric.remote_trackers,
         refill=ps(core.mispredict_cycles * cycle_ns),
         forward=ps(core.forward_cycles * cycle_ns),

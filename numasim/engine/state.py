@@ -73,7 +73,7 @@ class Params(NamedTuple):
     dirty: int
     home: int
     directory: int  # reading the directory in the home's memory
-    remote: int  # a home's wait for snoops before its memory answers another domain
+    snoop_remote: int  # more for a line of another socket
     trackers: int  # requests of a node under way to others, 0 for any number
     refill: int  # cycles after a mispredicted branch
     forward: int
@@ -207,6 +207,7 @@ class Links(NamedTuple):
 
     domain_vertex: Array  # [domain]
     domain_node: Array
+    domain_socket: Array
     hop: Array  # [vertex, vertex] edge on the shortest route
     target: Array  # [edge] vertex
     latency: Array
@@ -242,6 +243,7 @@ class Dram(NamedTuple):
     nodes: int
     all_channels: int
     all_traffic: int  # words of traffic
+    answer: Array  # [domain, node] ps that a home waits before its memory answers a domain that asks over a link
     curve: Array  # [node, 64] latency by bandwidth, in 64ths of the peak
     recent: Array  # [node, 64] when the last requests came, then how many came
     traffic: Array  # [group, node, 2] lines read, written
