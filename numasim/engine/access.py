@@ -12,12 +12,13 @@ from numasim.engine.coming import hit_coming, note_coming, when_there
 from numasim.engine.dram import charge
 from numasim.engine.fills import bring
 from numasim.engine.hints import look_ahead
-from numasim.engine.jit import kernel
+from numasim.engine.jit import kernel, rare
 from numasim.engine.joins import join, second_line
 from numasim.engine.lists import push
 from numasim.engine.ops import own_stack
 from numasim.engine.packed import ADDRESS, CLASS, CLASS_MASK, KIND, KIND_MASK, SPLIT
-from numasim.engine.prefetch import fetch_l1, train_streams, train_strides
+from numasim.engine.prefetch import fetch_l1, see_load, train_streams
+from numasim.engine.requests import up_or_down
 from numasim.engine.slots import (
     AT_CORE_OWN,
     AT_OWN,
@@ -109,8 +110,8 @@ def hit_l1(
         account_private(m.out, m.win, x, klass, ready - at, why, start - ready, 0, C_L1, m.p.l1)
     if m.front.ops[t]:
         own_stack(m.win.stack, x, ready - at, why, start - ready, 0, C_L1, m.p.l1)
-    if m.p.ip_stride and kind == LOAD:
-        train_strides(m, t, core, klass, va, start)
+    if m.p.follows and kind == LOAD:
+        see_load(m, t, core, klass, va, start)
     return start + (m.p.l1 if kind == LOAD else m.p.cycle)
 
 
@@ -130,6 +131,8 @@ def held_up(m: Any, t: int, core: int, x: int, va: int, want: int, klass: int, k
         if fetched and end != -2 and m.p.streamer:  # a prefetched line is wanted: the L2 sees that too
             train_streams(m, t, core, va, want, klass, start + m.p.l2)
         if end != -2:
+            if m.p.follows > 1:
+                see_joined(m, t, core, va, want, klass, kind, fetched, start)
             return end
     if o.fills[core] <= 0 or o.nfree[core] == 0 or b >= 0:
         o.queue[core] = push(m.win.next, o.queue[core], x)
@@ -168,6 +171,8 @@ def until_miss(m: Any, t: int, core: int, x: int, now: int) -> tuple[int, int, i
                 if kind == LOAD and start < m.core.comes[2 * core + 1]:
                     there = when_there(m.core.coming, core, want)
                     if there > start + m.p.l1:
+                        if m.p.follows > 1:
+                            see_load(m, t, core, klass, va, start)
                         there = hit_coming(m, t, x, klass, at, ready, start, why, there)
                         return there, ready, start, why, kind, True
                 return hit_l1(m, t, core, x, va, klass, kind, at, ready, start, why), ready, start, why, kind, True
@@ -263,7 +268,7 @@ def execute(m: Any, t: int, x: int, a: int, now: int) -> int:
         va, kind, level, klass, at = s.va[i], s.kind[i], s.level[i], s.klass[i], now
         if s.stage[i] == AT_OWN and level == 0:
             known_page = 0 if tlb.first_level(m.tlb, core, m.pages.block[va >> 21] & 3, va) else -1
-            if s.probe[i] == 0 and s.again[i] == 0:
+            if s.probe[i] == 0 and s.again[i] == 0 and kind != STORE and kind != PREFETCH:
                 count(m.out, klass, E_STORE)
     want = tlb.physical(m.pages, va)
     line, end, translated, level, cause = look_further(
@@ -297,7 +302,20 @@ def after_miss(m: Any, t: int, core: int, va: int, want: int, klass: int, kind: 
     """The prefetchers see an access that missed L1."""
     if m.p.streamer:
         train_streams(m, t, core, va, want, klass, now)
-    if m.p.ip_stride and kind == LOAD:
-        train_strides(m, t, core, klass, va, now)
+    if m.p.follows and kind == LOAD:
+        see_load(m, t, core, klass, va, now)
+    if m.p.up_down:
+        up_or_down(m, t, core, klass, va, want, now)
     if m.p.next_line:
         fetch_l1(m, t, core, klass, va + 64, now)
+
+
+@rare
+def see_joined(
+    m: Any, t: int, core: int, va: int, want: int, klass: int, kind: int, fetched: bool, now: int
+) -> None:
+    """The prefetchers see an access to a line that is on its way. fetched: with an L2 prefetch."""
+    if kind == LOAD:
+        see_load(m, t, core, klass, va, now)
+    if fetched and m.p.up_down:
+        up_or_down(m, t, core, klass, va, want, now + m.p.l2)
