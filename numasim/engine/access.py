@@ -7,14 +7,14 @@ length): right for what the core has to itself. Atomics and locks get an event a
 from typing import Any
 
 from numasim.engine import tlb
-from numasim.engine.cache import EXCLUSIVE, hint, known, peek, set_of, sliced_set_of, touch
+from numasim.engine.cache import EXCLUSIVE, set_of, touch
 from numasim.engine.coming import hit_coming, note_coming, when_there
 from numasim.engine.dram import charge
-from numasim.engine.fills import bring
 from numasim.engine.hints import look_ahead
 from numasim.engine.jit import kernel, rare
 from numasim.engine.joins import join, second_line
 from numasim.engine.lists import push
+from numasim.engine.look import look_further
 from numasim.engine.ops import own_stack
 from numasim.engine.packed import ADDRESS, CLASS, CLASS_MASK, KIND, KIND_MASK, SPLIT
 from numasim.engine.prefetch import fetch_l1, see_load, train_streams
@@ -37,12 +37,10 @@ from numasim.engine.state import (
     C_OS,
     C_SPLIT,
     C_TLB,
-    E_DTLB_MISS,
     E_L1_MISS,
     E_L2_HIT,
     E_LOAD,
     E_STORE,
-    E_WALK,
     SLOT_SHIFT,
     WIN_SHIFT,
 )
@@ -57,44 +55,6 @@ def after_tick(m: Any, t: int, now: int) -> int:
         if since < m.p.tick_length:
             return now + m.p.tick_length - since
     return now
-
-
-@kernel
-def private(
-    m: Any, core: int, group: int, va: int, klass: int, want: int, level: int, t: int, write: int, missed_l1: bool
-) -> tuple[int, int, int, int, int]:
-    """From t on in the core's own caches, page walk included.
-
-    Returns (line the L3 must give or -1, when, when translated, level still walked, cause of the last step).
-    """
-    translated = t
-    while True:
-        line = want if level == 0 else tlb.entry_line(m.pages, va, level)
-        dirty = write if level == 0 else 0
-        cause, hit = C_L1, False
-        if not missed_l1:
-            i = touch(m.l1, set_of(m.l1, core, line), line >> m.l1.bits)
-            if i >= 0 and (dirty == 0 or m.l1.tag[i] & EXCLUSIVE != 0):
-                hit = True
-                m.l1.tag[i] |= dirty
-                t += m.p.l1
-        if not hit:
-            cause = C_L2
-            t += m.p.l2
-            s = set_of(m.l2, core, line)
-            i = touch(m.l2, s, line >> m.l2.bits)
-            if i < 0 or (dirty and m.l2.tag[i] & EXCLUSIVE == 0):
-                unit = m.core.domain[core]
-                hint(m.l3, sliced_set_of(m.l3, unit, line))
-                return line, t, translated, level, cause
-            if dirty == 0 or peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) < 0:
-                bring(m, core, group, line, m.l2.tag[i] & EXCLUSIVE | dirty, t)
-        if level == 0:
-            return -1, t, translated, 0, cause
-        level = tlb.walked(m.tlb, core, klass, va, level)
-        if level == 0:
-            translated = t
-        missed_l1 = False
 
 
 @kernel
@@ -184,24 +144,6 @@ def until_miss(m: Any, t: int, core: int, x: int, now: int) -> tuple[int, int, i
 
 
 @kernel
-def look_further(
-    m: Any, core: int, group: int, va: int, klass: int, want: int, level: int, start: int, write: int, known_page: int
-) -> tuple[int, int, int, int, int]:
-    """Beyond L1: as `private`. known_page: -1 if the page has to be translated first, 1 if L1 has been looked up."""
-    size = m.pages.block[va >> 21] & 3
-    t = start
-    if known_page < 0:
-        t += m.p.stlb
-        count(m.out, klass, E_DTLB_MISS)
-        if known(m.tlb.l2, core, tlb.number(m.tlb, size, va)):
-            tlb.learn_first(m.tlb, core, size, va)
-        else:
-            level = tlb.walk_from(m.tlb, core, size, va)
-            count(m.out, klass, E_WALK)
-    return private(m, core, group, va, size, want, level, t, write, known_page > 0)
-
-
-@kernel
 def go_on(m: Any, a: int, core: int, line: int, start: int, end: int, translated: int, level: int, cause: int) -> None:
     """Slot a has looked in its core's caches from start to end: it has its line there (line < 0), or leaves for it."""
     s, i = m.slot, a << SLOT_SHIFT
@@ -268,7 +210,7 @@ def execute(m: Any, t: int, x: int, a: int, now: int) -> int:
         va, kind, level, klass, at = s.va[i], s.kind[i], s.level[i], s.klass[i], now
         if s.stage[i] == AT_OWN and level == 0:
             known_page = 0 if tlb.first_level(m.tlb, core, m.pages.block[va >> 21] & 3, va) else -1
-            if s.probe[i] == 0 and s.again[i] == 0 and kind != STORE and kind != PREFETCH:
+            if s.probe[i] == 0 and s.again[i] == 0:
                 count(m.out, klass, E_STORE)
     want = tlb.physical(m.pages, va)
     line, end, translated, level, cause = look_further(
@@ -311,9 +253,7 @@ def after_miss(m: Any, t: int, core: int, va: int, want: int, klass: int, kind: 
 
 
 @rare
-def see_joined(
-    m: Any, t: int, core: int, va: int, want: int, klass: int, kind: int, fetched: bool, now: int
-) -> None:
+def see_joined(m: Any, t: int, core: int, va: int, want: int, klass: int, kind: int, fetched: bool, now: int) -> None:
     """The prefetchers see an access to a line that is on its way. fetched: with an L2 prefetch."""
     if kind == LOAD:
         see_load(m, t, core, klass, va, now)

@@ -130,7 +130,6 @@ def cores(machine: Any, used: list[int]) -> st.Core:
         comes=zeros(n * 2),
         strides=zeros(n * 512),
         regions=zeros(n * 256),
-        runs=zeros(n * 64, -1),
         predictor=predictor,
         history=history,
     )

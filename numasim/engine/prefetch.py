@@ -12,6 +12,7 @@ Stride; how far they run is not published. The region prefetcher and up/down: re
 
 from typing import Any
 
+from numasim.engine import tlb
 from numasim.engine.cache import peek, set_of
 from numasim.engine.jit import rare
 from numasim.engine.regions import train_regions
@@ -19,12 +20,11 @@ from numasim.engine.requests import LINES, ask_l1, in_l2, mapped, same_page
 from numasim.engine.slots import find_inflight, leave_core, take_slot
 from numasim.engine.stacks import count
 from numasim.engine.state import E_PREFETCH, SLOT_SHIFT
-from numasim.engine.tlb import physical
 from numasim.traces.records import PREFETCH
 
 PAGE, LAST, RUNS, ASKED = range(4)
 STREAMS, SITES = 16, 64
-AT_ONCE = 2  # lines that IP stride asks for at a time
+AT_ONCE = 4  # lines that IP stride asks for at a time
 
 
 @rare
@@ -103,9 +103,12 @@ def run_on(m: Any, t: int, core: int, klass: int, va: int, stride: int, now: int
     asked = 0
     while ahead < m.p.stride_distance and asked < AT_ONCE:
         there = va + (ahead + 1) * step
-        if not same_page(m.pages, va, there) and not (m.p.stride_pages and mapped(m.pages, there)):
-            break
-        if not ask_l1(m, t, core, klass, va, there, now):
+        known = same_page(m.pages, va, there)
+        if not known:
+            if not m.p.stride_pages or not mapped(m.pages, there):
+                break
+            known = tlb.first_level(m.tlb, core, m.pages.block[there >> 21] & 3, there)
+        if not ask_l1(m, t, core, klass, there, known, now):
             break
         ahead += 1
         asked += 1
@@ -118,7 +121,7 @@ def fetch_l1(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
     o = m.core
     if va & 4095 == 0 or o.fills[core] <= 1 or o.nfree[core] <= 1:
         return
-    line = physical(m.pages, va)
+    line = tlb.physical(m.pages, va)
     known = peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) >= 0 or in_l2(m, core, line)
     if not known and find_inflight(m, core, line) < 0:
         a = take_slot(m, core, t, line, va, klass, PREFETCH, now + m.p.l2, -1, 1)

@@ -44,4 +44,4 @@ def learn(regions: Any, core: int, site: int, va: int) -> bool:
 def train_regions(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
     """The L1 sees a load of an instruction."""
     if learn(m.core.regions, core, klass, va):
-        ask_l1(m, t, core, klass, va, va + 64, now)
+        ask_l1(m, t, core, klass, va + 64, True, now)

@@ -116,7 +116,6 @@ class Core(NamedTuple):
     comes: Array  # [core, 2] which of these is next; when the last of them is there
     strides: Array  # [core, 64 sites, 8]: site, last address, stride, confidence, asked up to
     regions: Array  # [core, 64 sites, 4]: page + 1, lines touched, and what is known of the instruction: regions.py
-    runs: Array  # [core, 16 pages, 4]: page, last line, steps down
     predictor: Array  # [core, 3 tables] two-bit counters; of TAGE see tage.py
     history: Array  # the last outcomes; of TAGE [core, WORDS]
 

@@ -117,7 +117,7 @@ class Prefetch(Table, frozen=True, kw_only=True):
 
     next_line: bool = False
     ip_stride: bool = False
-    ip_stride_distance: Annotated[int, Meta(ge=1, le=128)] = 1
+    ip_stride_distance: Annotated[int, Meta(ge=1, le=512)] = 1
     ip_stride_pages: bool = False
     region: bool = False
     up_down: bool = False
