@@ -20,7 +20,7 @@ from numasim.calibration.fit import value_of
 from numasim.calibration.host_aims import SAME, Aim, of_size, paged_ratio, pick
 from numasim.calibration.host_aims import value_of as measured
 from numasim.calibration.host_fit import HostFit, Values
-from numasim.calibration.host_outer import BEYOND, chases, outer, secant, some
+from numasim.calibration.host_outer import BEYOND, chases, outer, secant, solved, some
 from numasim.machine.checks import MAX_OUTSTANDING
 
 PREEMPTED_NS = 100_000.0  # what lasts longer is another program's turn or the hypervisor's, not a timer tick
@@ -187,8 +187,8 @@ def prefetchers(fit: HostFit) -> None:
     for _ in range(2):  # each of them hangs on the others
         if chosen:
             fit.search(flags, [*chosen, *one, *random], {}, [])
-        if paged:
-            fit.search(beside, [*paged, *chosen, *one, *random], {}, [])
+        if paged:  # what they bring of a random chase shortens it as lower latencies do
+            solved(fit, beside, [*paged, *some(every)])
         if chosen and fit.machine.prefetch.ip_stride:
             fit.search(strides, [*chosen, *one], {}, [])
         if fit.machine.prefetch.streamer:

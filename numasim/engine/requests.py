@@ -73,7 +73,8 @@ def ask_l1(m: Any, t: int, core: int, klass: int, va: int, known: bool, now: int
         if s.kind[b << SLOT_SHIFT] == PREFETCH:
             s.inner[b << SLOT_SHIFT] = 1
         return True
-    if o.prefetches[core] <= 0 or o.nfree[core] <= 0:
+    free = o.prefetches[core] > 0 and o.nfree[core] > 0
+    if not free and not (known and in_l2(m, core, line)):
         return False
     beyond, end, _, level, _ = look_further(m, core, m.front.group[t], va, klass, line, 0, now, 0, 1 if known else -1)
     if beyond < 0:

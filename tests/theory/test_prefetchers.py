@@ -15,7 +15,10 @@ from theory.small_runs import COLD, L1, LOCAL, MIB, Done, laid, loads, program, 
 PAGE = 4096
 ROOM = 64 * PAGE  # mapped, from address 0 on
 FAR = {"prefetch__streamer": False, "prefetch__ip_stride": True, "prefetch__ip_stride_pages": True}
-ROOMY = {"l2__size_bytes": MIB, "l2__ways": 16, "l1d__size_bytes": 1 << 16, "l1d__ways": 16}
+ROOMY = {
+    "l1d__size_bytes": 1 << 16, "l1d__ways": 16, "l2__size_bytes": MIB, "l2__ways": 16,
+    "l3__size_bytes": 4 * MIB, "l3__ways": 16,
+}  # fmt: skip
 
 
 def steps(seed: int) -> list[tuple[int, int]]:
@@ -114,7 +117,7 @@ def test_a_sequential_walk_runs_at_the_distance(pages: str) -> None:
     n, distance = 4096, 20
     done = walk(np.arange(n), pages, prefetch__ip_stride_distance=distance, **FAR)
     each = (LOCAL + 5) / distance  # asked for when L2 has been looked up
-    assert each <= done.mean() <= 1.1 * each + 0.3 * (pages == "4k")
+    assert each <= done.mean() <= (1.1 if pages == "2m" else 1.2) * each  # with page walks in time, most of them
     entries = 4 * done.counter("dtlb_load_misses.walk_completed")  # of page tables, read at most
     assert n <= done.counter("node-loads") <= n + distance + entries
     assert done.counter("prefetches") >= n - 64
@@ -151,28 +154,20 @@ REGION = {"prefetch__streamer": False, "prefetch__region": True}
 PAGES = 240
 
 
-def shares(seed: int, **changes: Any) -> tuple[float, float]:
-    """Of a walk in random order within pages: loads that missed L1, and that missed L2, each as a share."""
-    done = walk(within_pages(PAGES, seed), **changes)
-    n = PAGES * 64
-    missed = done.counter("L1-dcache-load-misses") + done.counter("fill-buffer-hits")
-    return missed / n, (missed - done.counter("L2-hits")) / n
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_regions_cover_half_of_a_page_in_random_order(seed: int) -> None:
-    """A line is there if the one before it was touched first: one time in two; the first of a page never."""
-    of_l1, _ = shares(seed, **REGION)
-    assert of_l1 == pytest.approx(1 - 63 / 128, abs=0.02)
+    """A line is asked for if the one before it was touched first: one time in two; the first of a page never."""
+    done = walk(within_pages(PAGES, seed), **REGION)
+    assert done.counter("prefetches") / (64 * PAGES) == pytest.approx(63 / 128, abs=0.02)
+    assert done.counter("L1-dcache-load-misses") == 64 * PAGES - done.counter("prefetches")
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_regions_and_up_down_cover_two_thirds(seed: int) -> None:
-    """A line was fetched for nobody if it comes before both its neighbours: one time in three; of two at a page's end."""
-    of_l1, of_l2 = shares(seed, prefetch__up_down=True, **REGION)
-    assert of_l1 == pytest.approx(1 - 63 / 128, abs=0.02)
-    # a line on its way when it is wanted counts as missed: some of the next few loads
-    assert of_l2 == pytest.approx((62 / 3 + 2 / 2) / 64, abs=0.05)
+    """No prefetch has asked for a line that comes before both neighbours: one in three; at a page's ends one in two."""
+    done = walk(within_pages(PAGES, seed), prefetch__up_down=True, **REGION)
+    assert done.counter("prefetches") / (64 * PAGES) == pytest.approx(1 - (62 / 3 + 2 / 2) / 64, abs=0.02)
+    assert done.mean() < 0.42 * LOCAL  # some come late
 
 
 def test_an_instruction_that_jumps_about_is_not_followed() -> None:
@@ -198,8 +193,8 @@ def test_up_or_down_as_its_naive_twin(seed: int) -> None:
     rng = np.random.default_rng(seed)
     lines = rng.permutation(16 * 64)[:300]
     done = walk(lines, prefetch__streamer=False, prefetch__up_down=True)
-    have: set[int] = set()
-    for line in lines.tolist():
+    have = {int(lines[0])}  # behind a page walk that leaves the core nothing is asked for
+    for line in lines[1:].tolist():
         have.add(line)
         other = naive.up_or_down(line, have)
         have |= {other} if other is not None else set()
