@@ -16,11 +16,11 @@ import statistics
 from collections.abc import Callable
 from itertools import product
 
-from numasim.calibration.fit import value_of
 from numasim.calibration.host_aims import SAME, Aim, of_size, paged_ratio, pick
 from numasim.calibration.host_aims import value_of as measured
 from numasim.calibration.host_fit import HostFit, Values
 from numasim.calibration.host_outer import BEYOND, chases, outer, secant, solved, some
+from numasim.calibration.values import value_of
 from numasim.machine.checks import MAX_OUTSTANDING
 
 PREEMPTED_NS = 100_000.0  # what lasts longer is another program's turn or the hypervisor's, not a timer tick

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from numasim.calibration.fit import changed
 from numasim.calibration.host_file import Histogram, Keys, Measurement
 from numasim.calibration.published import Floats
 from numasim.calibration.twins import quiet
+from numasim.calibration.values import changed
 from numasim.machine import Machine
 from numasim.machine.nodes import parse_cpus
 from numasim.results.result import Result

@@ -66,6 +66,7 @@ def params(machine: Any, coherent: bool) -> st.Params:
         home=ps(fabric.home_ns),
         directory=ps(fabric.directory_ns),
         remote=ps(fabric.remote_ns),
+        trackers=fabric.remote_trackers,
         refill=ps(core.mispredict_cycles * cycle_ns),
         forward=ps(core.forward_cycles * cycle_ns),
         atomic=ps(core.atomic_cycles * cycle_ns),

@@ -40,6 +40,8 @@ def links(topology: Any, channels: int) -> st.Links:
         messages=zeros(2 * len(edges) + 2),
         busy=zeros(len(edges) + 1),
         series=zeros(resources * st.SERIES),
+        trackers=zeros(topology.nodes, topology.machine.fabric.remote_trackers),
+        waiting=zeros(topology.nodes, -1),
         resources=resources,
         edges=len(edges),
         vertices=len(topology.vertices),

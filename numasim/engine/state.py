@@ -74,6 +74,7 @@ class Params(NamedTuple):
     home: int
     directory: int  # reading the directory in the home's memory
     remote: int  # a home's wait for snoops before its memory answers another domain
+    trackers: int  # requests of a node under way to others, 0 for any number
     refill: int  # cycles after a mispredicted branch
     forward: int
     atomic: int
@@ -204,6 +205,7 @@ class Slot(NamedTuple):
     moved: Array  # DIRTY: the only up-to-date copy of the line comes with it
     again: Array  # 1: comes back for a lock it has waited for
     inner: Array  # 1: a prefetch whose line goes to L1, too
+    tracked: Array  # 1: holds one of its node's trackers, or waits for one
     next: Array  # [slot]
 
 
@@ -223,6 +225,8 @@ class Links(NamedTuple):
     messages: Array  # [edge, 2] requests, lines
     busy: Array  # [edge] ps
     series: Array  # [edge, then channel; SERIES] ps busy
+    trackers: Array  # [node] free ones
+    waiting: Array  # [node] list of slots that wait for one
     resources: int  # edges and channels
     edges: int
     vertices: int

@@ -134,7 +134,8 @@ class Fabric(Table, frozen=True, kw_only=True):
     together.  snoop_ns: directory to another core's L2 to the requester, beyond the mesh, for a clean line;
     snoop_dirty_ns: more for a modified one.  home_ns: the home agent's look-up for a request that came over a link.
     directory_ns: reading the directory in the home's memory, for a line that a domain of another node owns.  remote_ns:
-    a home's wait for snoops before its memory answers a request that came over a link.
+    a home's wait for snoops before its memory answers a request that came over a link.  remote_trackers: requests of a
+    node's cores that may be under way to other nodes at a time (0: any number).
     """
 
     mesh_ns: Ns
@@ -144,6 +145,7 @@ class Fabric(Table, frozen=True, kw_only=True):
     home_ns: Ns
     directory_ns: Ns = 0.0
     remote_ns: Ns = 0.0
+    remote_trackers: Annotated[int, Meta(ge=0, le=4096)] = 0
 
 
 class Link(Table, frozen=True, kw_only=True):

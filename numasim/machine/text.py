@@ -88,6 +88,8 @@ def _links(machine: Machine) -> list[tuple[str, str]]:
         speed = f"{link.count} x {link.bandwidth_gbps:g} GB/s a direction, lines at {capacity * of_line:.1f} GB/s"
         pairs = ", ".join(f"{one} - {other}" for one, other in link.pairs)
         rows.append((name, f"{pairs}: {link.latency_ns:g} ns a hop, {speed}"))
+    if machine.fabric.remote_trackers:
+        rows.append(("at once", f"{machine.fabric.remote_trackers} requests of a node under way to others"))
     return rows or [("none", "one vertex")]
 
 

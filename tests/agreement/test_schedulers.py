@@ -46,6 +46,7 @@ machines = some.fixed_dictionaries(
         "memory.dram.write_high": some.sampled_from([4, 40]),
         "memory.dram.write_low": some.just(2),
         "memory.dram.channels": some.sampled_from([1, 2, 3]),
+        "fabric.remote_trackers": some.sampled_from([0, 0, 1, 3, 9]),
         "memory.dram.rank_switch_ns": some.sampled_from([0.0, 2.5]),
     }
 )
