@@ -87,6 +87,11 @@ class Params(NamedTuple):
     predictor_bits: int
     next_line: int
     ip_stride: int
+    stride_distance: int  # strides IP stride runs ahead
+    stride_pages: int  # 1: into further pages
+    region: int
+    up_down: int
+    follows: int  # 1: a prefetcher follows loads by instruction; 2: also those of lines that are on their way
     streamer: int
     distance: int  # lines the streamer runs ahead
     degree: int  # lines it asks for at a time
@@ -113,7 +118,8 @@ class Core(NamedTuple):
     streams: Array  # [core, 16 streams, 4]: page, last line, run, asked up to
     coming: Array  # [core, 8, 2] lines lately found in L2, when they are in L1
     comes: Array  # [core, 2] which of these is next; when the last of them is there
-    strides: Array  # [core, 64 sites, 4]: site, last address, stride, confidence
+    strides: Array  # [core, 64 sites, 8]: site, last address, stride, confidence, asked up to
+    regions: Array  # [core, 64 sites, 4]: page + 1, lines touched, and what is known of the instruction: regions.py
     predictor: Array  # [core, 3 tables] two-bit counters; of TAGE see tage.py
     history: Array  # the last outcomes; of TAGE [core, WORDS]
 
@@ -198,6 +204,7 @@ class Slot(NamedTuple):
     row: Array
     moved: Array  # DIRTY: the only up-to-date copy of the line comes with it
     again: Array  # 1: comes back for a lock it has waited for
+    inner: Array  # 1: a prefetch whose line goes to L1, too
     tracked: Array  # 1: holds one of its node's trackers, or waits for one
     next: Array  # [slot]
 

@@ -109,10 +109,19 @@ class Tlb(Table, frozen=True, kw_only=True):
 
 
 class Prefetch(Table, frozen=True, kw_only=True):
-    """`[prefetch]`: the prefetchers that run. streamer_distance: lines ahead; streamer_degree: lines a trigger."""
+    """`[prefetch]`: the prefetchers that run.
+
+    next_line, ip_stride, region: for L1.  up_down, streamer: for L2.
+    ip_stride_distance: strides ahead, of a line at least.  ip_stride_pages: it runs on into further pages (from a
+    distance of 2 on).  streamer_distance: lines ahead; streamer_degree: lines a trigger.
+    """
 
     next_line: bool = False
     ip_stride: bool = False
+    ip_stride_distance: Annotated[int, Meta(ge=1, le=512)] = 1
+    ip_stride_pages: bool = False
+    region: bool = False
+    up_down: bool = False
     streamer: bool = False
     streamer_distance: Annotated[int, Meta(ge=1, le=64)] = 20
     streamer_degree: Annotated[int, Meta(ge=1, le=8)] = 2
