@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numasim.calibration import saturation
-from numasim.calibration.knobs import LOAD, Knob, independent, knobs, near, orbit
+from numasim.calibration.knobs import LOAD, Knob, independent, knobs, orbit
 from numasim.calibration.published import Cell, Floats, Host
 from numasim.calibration.twins import Twins
 from numasim.calibration.values import changed, value_of
@@ -111,13 +111,7 @@ class _State:
         if not turned:
             return {}, np.zeros((0, 0))
         pairs = {cell for knob in turned for cell in knob.cells if cell.quantity in ("pairs", "chase")}
-        aims = [
-            aim
-            for aim in self.aims
-            if aim.cell.quantity == "c2c"
-            or (aim.cell.quantity == "idle" and near(self.machine, aim.cell))
-            or aim.cell in pairs
-        ]
+        aims = [aim for aim in self.aims if aim.cell.quantity in ("idle", "c2c") or aim.cell in pairs]
         parameters = lmfit.Parameters()
         for n, knob in enumerate(turned):
             start = min(max(value_of(self.machine, knob.key), knob.low), knob.high)

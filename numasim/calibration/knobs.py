@@ -107,7 +107,10 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
             node = max(k for k, v in enumerate(t.node_vertex) if t.vertices[v] == link.pairs[0][1])
             cxl = [c for c in pick("idle", "far memory") if c.where[1] == node]
             add(f"links.{name}.latency_ns", 0.0, 1000.0, [c for c in cxl if near(machine, c)], "latency")
+            add(f"memory.{name}.remote_ns", 0.0, 500.0, [c for c in cxl if not near(machine, c)], "latency")
     add("fabric.snoop_ns", 0.0, 200.0, c2c["local_L2_to_L2_HIT"] or _snooped(machine, pairs), "latency")
+    if "cross_socket" in pairs and not pick("idle", "across"):
+        add("fabric.snoop_remote_ns", 0.0, 500.0, [pairs["cross_socket"]], "latency")
     add("fabric.snoop_dirty_ns", 0.0, 100.0, c2c["local_L2_to_L2_HITM"], "latency")
     add("fabric.directory_ns", 0.0, 500.0, c2c["remote_HITM_homed_in_reader"], "latency")
     local = pick("bandwidth", "local")

@@ -22,6 +22,7 @@ SWITCH = LOAD[0]
 # what a sheet cannot state; links between sockets go by the name "socket" here, whatever their kind
 VALUES = (
     "fabric.controller_ns", "fabric.home_ns", "fabric.remote_ns", "fabric.snoop_ns", "fabric.snoop_dirty_ns",
+    "fabric.snoop_remote_ns", "memory.cxl.remote_ns",
     "fabric.directory_ns", "core.outstanding", "memory.rank_switch", "links.socket.latency_ns",
     "links.socket.data_bytes", "links.ondie.latency_ns", "links.ondie.data_bytes", "links.gmi.latency_ns",
     "links.gmi.data_bytes", "links.cxl.latency_ns", "links.cxl.data_bytes",
@@ -211,6 +212,8 @@ def _real(machine: Machine, name: str) -> str:
     if name in GENERAL:
         return name
     table, part, *rest = name.split(".")
+    if table == "memory":
+        return name if part in machine.memory else ""
     if table != "links":
         return name
     if part == "socket":

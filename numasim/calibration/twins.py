@@ -19,7 +19,7 @@ from numasim.workloads.base import ThreadProgram
 from numasim.workloads.chase import INSNS
 
 # MLC switches the prefetchers off while it measures a latency (intel.com/software/mlc)
-QUIET = {"next_line": False, "ip_stride": False, "streamer": False}
+QUIET = {"next_line": False, "ip_stride": False, "region": False, "up_down": False, "streamer": False}
 # shares of the peak at which a curve is simulated; the last is no delay at all
 SHARES = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.95, 1.0)
 C2C = {

@@ -29,6 +29,7 @@ def links(topology: Any, channels: int) -> st.Links:
     return st.Links(
         domain_vertex=column(topology.domain_vertex),
         domain_node=column(topology.domain_node),
+        domain_socket=column(topology.domain_socket),
         hop=hop,
         target=column([edge.target for edge in edges]),
         latency=column([ps(edge.latency_ns) for edge in edges]),
@@ -77,6 +78,13 @@ def curve_parameters(memory: Any) -> tuple[list[int], list[int]]:
     return words, [ps(float(v)) for v in latency]
 
 
+def answers(machine: Any) -> st.Array:
+    """What each node's home waits before its memory answers a domain over a link, [domain, node] ps."""
+    t = machine.topology
+    pairs = [(domain, node) for domain in range(t.domains) for node in range(len(machine.node_memory))]
+    return np.array([ps(t.answer_ns(*pair)) for pair in pairs], np.int64)
+
+
 def dram(machine: Any, groups: int) -> st.Dram:
     """All memory nodes."""
     topology, nodes = machine.topology, machine.node_memory
@@ -120,6 +128,7 @@ def dram(machine: Any, groups: int) -> st.Dram:
         nodes=len(nodes),
         all_channels=total,
         all_traffic=groups * len(nodes) * 2,
+        answer=answers(machine),
         curve=curve,
         recent=zeros(len(nodes) * 64),
         traffic=zeros(groups * len(nodes) * 2),

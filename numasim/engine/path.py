@@ -97,6 +97,8 @@ def at_directory(m: Any, a: int, now: int) -> int:
         return look_up_l3(m, a, now)
     count(m.out, s.klass[i], E_HITM if dirty else E_HIT)
     snoop = (p.snoop if giver != directory.CACHE else 0) + (p.dirty if giver == directory.CORE_DIRTY else 0)
+    if m.links.domain_socket[domain] != m.links.domain_socket[m.core.domain[core]]:
+        snoop += p.snoop_remote
     charge(s, a, C_COH, snoop)
     s.source[i] = -1
     if domain == m.core.domain[core]:
@@ -135,8 +137,10 @@ def over_link(m: Any, a: int, now: int) -> int:
         return arrives
     charge(s, a, C_FABRIC, m.p.home)
     if s.then[i] == AT_MEMORY:
-        charge(s, a, C_COH, m.p.remote)
-        return arrives + m.p.home + m.p.remote + m.p.controller
+        domain, node = m.core.domain[a >> m.core.slot_bits], s.line[i] >> m.pages.node_shift
+        wait = m.dram.answer[domain * m.dram.nodes + node]
+        charge(s, a, C_COH, wait)
+        return arrives + m.p.home + wait + m.p.controller
     return arrives + m.p.home + s.bank[i]
 
 

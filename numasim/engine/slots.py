@@ -80,6 +80,7 @@ def take_slot(
     s.buffer[i] = buffer
     s.probe[i] = 0
     s.again[i] = 0
+    s.inner[i] = 0
     s.moved[i] = 0
     s.demand[i] = buffer
     s.level[i] = 0
