@@ -134,8 +134,9 @@ class Fabric(Table, frozen=True, kw_only=True):
     together.  snoop_ns: directory to another core's L2 to the requester, beyond the mesh, for a clean line;
     snoop_dirty_ns: more for a modified one.  snoop_remote_ns: more for a line that another socket has, beyond the links
     on the way.  home_ns: the home agent's look-up for a request that came over a link.  directory_ns: reading the
-    home's directory, for a line that a domain owns at which its memory does not hang.  remote_ns: a home's wait for snoops before its memory answers a request that came over a link.  remote_trackers: requests of a
-    node's cores that may be under way to other nodes at a time (0: any number).
+    home's directory, for a line that a domain owns at which its memory does not hang.  remote_ns: a home's wait for
+    snoops before its memory answers a request that came over a link.  remote_trackers: requests of a node's cores that
+    may be under way to other nodes at a time (0: any number).
     """
 
     mesh_ns: Ns
