@@ -209,7 +209,7 @@ def _values(
         elif name == "memory.rank_switch":
             parts = {SWITCH: round(mean * base.memory["dram"].burst_ns, 4)}
         else:
-            parts = {key: round(mean, 3)}
+            parts = {key: round(mean) if isinstance(base.values()[key], int) else round(mean, 3)}
         for part, value in parts.items():
             values[part], said[part], origins[part] = value, text, origin
     return values, said, origins
