@@ -65,6 +65,7 @@ class Params(NamedTuple):
     l1: int
     l2: int
     stlb: int
+    nested: int  # a look-up in the nested TLB
     mesh: int
     l3: int
     controller: int
@@ -169,7 +170,7 @@ class Slot(NamedTuple):
     line: Array
     want: Array
     va: Array
-    level: Array  # of the page walk, 0 when translated
+    level: Array  # step of the page walk (nested.py), 0 when translated
     t0: Array
     rec: Array  # window entry, -1 for posted stores and prefetches
     join: Array  # list of entries of loads that wait for the same line
@@ -254,8 +255,10 @@ class Pages(NamedTuple):
     """The page map of memory.PageMap, and who owns what."""
 
     node_shift: int
+    guest_bits: int  # log2 of a node's guest-physical frames
     blocks: int
     block: Array
+    guest: Array  # as the guest has it; of native walks nothing
     frame: Tags  # (half as large as Array: what misses is looked up ahead, and mostly fits the host's L2)
     pt: Array
     pd: Array
@@ -273,6 +276,8 @@ class Tlbs(NamedTuple):
     pde: Cache
     pdpte: Cache
     pml4e: Cache
+    nested: Cache  # guest-physical pages, of the host's size
+    host: int  # class of the host's pages, -1 where walks are native
     kinds: int  # in the L2 TLB a page's number is page | class << kinds
 
 
