@@ -25,7 +25,9 @@ from numasim.calibration.host_outer import BEYOND, chases, outer, secant, solved
 from numasim.machine.checks import MAX_OUTSTANDING
 
 PREEMPTED_NS = 100_000.0  # what lasts longer is another program's turn or the hypervisor's, not a timer tick
-MOST_FILLS = 16
+MOST_FILLS = 48
+FILLS = (16, 14, 12, 10, 8, 6, 4, 20, 24, 32, 40, MOST_FILLS)  # of equally good ones the first is taken
+AHEAD = (16, 12, 8, 4, 0, 20, 24, 32, 48, 64, 80, 100)  # prefetch buffers
 WALKS: list[Values] = [
     {"tlb.walk": "native"},
     {"tlb.walk": "nested", "tlb.host_page": "4k"},
@@ -179,11 +181,12 @@ def buffers(fit: HostFit) -> None:
     key = "core.fill_buffers"
     if chosen:
         rest = fit.machine.core.prefetch_buffers
-        found = [{key: n, "core.prefetch_buffers": min(rest, MAX_OUTSTANDING - n)} for n in (16, 14, 12, 10, 8, 6, 4)]
+        found = [{key: n, "core.prefetch_buffers": min(rest, MAX_OUTSTANDING - n)} for n in FILLS]
         fit.search(found, chosen, {key: 1.0}, [key])
         best = fit.machine.core.fill_buffers
         near = [n for n in (best + 1, best, best - 1) if 1 <= n <= MOST_FILLS]
-        fit.search([{key: n, "core.prefetch_buffers": min(rest, 28 - n)} for n in near], chosen, {key: 0.5}, [key])
+        found = [{key: n, "core.prefetch_buffers": min(rest, MAX_OUTSTANDING - n)} for n in near]
+        fit.search(found, chosen, {key: 0.5}, [key])
         if best == MOST_FILLS and len(chosen) > 1:
             fit.notes.append(f"{key} ends at {MOST_FILLS}, the most a model has")
 
@@ -215,8 +218,10 @@ def prefetchers(fit: HostFit) -> None:
         if fit.machine.prefetch.streamer:
             fit.search(ahead, [*chosen[:2], *one], {}, [])
         if rest and one:
-            found = [{key: n} for n in sorted({rest, *range(0, rest, 2)}, reverse=True)]
-            fit.search(found, [*chosen[:1], *one], {key: 1.0}, [key])
+            fit.search([{key: min(n, rest)} for n in AHEAD], [*chosen[:1], *one], {key: 2.0}, [key])
+            best = fit.machine.core.prefetch_buffers
+            near = [{key: n} for n in (best + 2, best, best - 2) if 0 <= n <= rest]
+            fit.search(near, [*chosen[:1], *one], {key: 1.0}, [key])
 
 
 def channels(fit: HostFit) -> None:

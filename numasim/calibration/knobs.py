@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from numasim.calibration.published import Cell, Host
 from numasim.machine import Machine
+from numasim.machine.checks import MAX_OUTSTANDING
 
 
 class Knob(NamedTuple):
@@ -112,7 +113,7 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
         if "gmi" in machine.links and not host.curve:  # a die's link carries less than its cores could ask for
             add("links.gmi.data_bytes", 64, 512, local, "bandwidth")
         else:
-            add("core.prefetch_buffers", 0, 27, local or peak, "bandwidth")
+            add("core.prefetch_buffers", 0, MAX_OUTSTANDING - 1, local or peak, "bandwidth")
             if not local:  # a curve alone: its peak and the latency there decide two values
                 add("memory.dram.rank_switch_ns", 0.0, 20.0, peak, "bandwidth")
     if inner:

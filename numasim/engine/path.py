@@ -32,7 +32,6 @@ from numasim.engine.state import (
     E_REMOTE,
     EVENT_WORDS,
     K_COUNTING,
-    SLOT_BITS,
     SLOT_SHIFT,
 )
 
@@ -42,8 +41,8 @@ def to_memory(m: Any, a: int, now: int) -> int:
     """The request leaves its domain's L3 for the line's node."""
     s, i = m.slot, a << SLOT_SHIFT
     node = s.line[i] >> m.pages.node_shift
-    here = m.core.vertex[a >> SLOT_BITS]
-    count(m.out, s.klass[i], E_LOCAL if m.core.node[a >> SLOT_BITS] == node else E_REMOTE)
+    here = m.core.vertex[a >> m.core.slot_bits]
+    count(m.out, s.klass[i], E_LOCAL if m.core.node[a >> m.core.slot_bits] == node else E_REMOTE)
     count(m.out, s.klass[i], E_L3_MISS)
     if m.control[K_COUNTING]:
         m.dram.traffic[(m.front.group[s.thread[i]] * m.dram.nodes + node) * 2] += 1
@@ -63,7 +62,7 @@ def to_memory(m: Any, a: int, now: int) -> int:
 def look_up_l3(m: Any, a: int, now: int) -> int:
     """The domain's own L3 (its look-up time has been paid): when the slot acts next."""
     s, i = m.slot, a << SLOT_SHIFT
-    core, line = a >> SLOT_BITS, s.line[i]
+    core, line = a >> m.core.slot_bits, s.line[i]
     count(m.out, s.klass[i], E_L3)
     if touch(m.l3, sliced_set_of(m.l3, m.core.domain[core], line), line >> m.l3.bits) >= 0:
         charge(s, a, C_FABRIC, m.p.mesh)
@@ -77,7 +76,7 @@ def look_up_l3(m: Any, a: int, now: int) -> int:
 def at_directory(m: Any, a: int, now: int) -> int:
     """A line of a shared page: who gives it? When the slot acts next, -1 if the line is on its way to another core."""
     s, i, p = m.slot, a << SLOT_SHIFT, m.p
-    core, line = a >> SLOT_BITS, s.line[i]
+    core, line = a >> m.core.slot_bits, s.line[i]
     if directory.is_busy(m.dir, line):
         s.arrived[i] = now
         directory.wait(m.dir, s.next, line, a)
@@ -139,7 +138,7 @@ def over_link(m: Any, a: int, now: int) -> int:
 def head_home(m: Any, a: int, now: int) -> int:
     """The line is at slot.vertex's end of the fabric and starts back: when the slot acts next."""
     s, i = m.slot, a << SLOT_SHIFT
-    here = m.core.vertex[a >> SLOT_BITS]
+    here = m.core.vertex[a >> m.core.slot_bits]
     if s.to[i] == here:
         charge(s, a, C_FABRIC, m.p.mesh)
         s.stage[i] = AT_CORE

@@ -30,7 +30,7 @@ from numasim.engine.path import (
     over_link,
 )
 from numasim.engine.slots import AT_BUS, AT_CORE, AT_DIRECTORY, AT_L3, AT_LINK, AT_MEMORY, AT_OWN
-from numasim.engine.state import C_L3, K_RUNNING, K_STARVED, SLOT_BITS, SLOT_SHIFT, Machine
+from numasim.engine.state import C_L3, K_RUNNING, K_STARVED, SLOT_SHIFT, Machine
 from numasim.traces.records import ATOMIC, LOCK, UNLOCK
 
 Process = Generator[Event, Any, None]
@@ -128,10 +128,10 @@ class Reference:
                 when = locked(m, a, now)
             if goes_on < 0 and when == -1:
                 complete(m, a, now)
-                settle(m, a >> SLOT_BITS, -1, now)
+                settle(m, a >> m.core.slot_bits, -1, now)
                 self.wake(-1)
                 return
-            settle(m, a >> SLOT_BITS, goes_on, now)
+            settle(m, a >> m.core.slot_bits, goes_on, now)
             when = max(when, self.wake(a), -1)
             if when < 0:  # it waits for a lock
                 when = yield self.sleep(a)

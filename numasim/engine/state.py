@@ -3,8 +3,8 @@
 All times are int64 picoseconds. Arrays that describe one thing in several words are views into one array, so that a
 thing lies in few host cache lines: field[i << SHIFT] of thing i.
 
-Actors, in the order in which simultaneous events run: slots (a miss on its way; core << SLOT_BITS | k), then front
-ends (one a thread), then memory channels.
+Actors, in the order in which simultaneous events run: slots (a miss on its way; core << Core.slot_bits | k), then
+front ends (one a thread), then memory channels.
 """
 
 from typing import Any, NamedTuple
@@ -35,7 +35,8 @@ EVENTS = (
  E_INVALIDATED, E_BRANCH, E_MISPREDICTED, E_PREFETCH, E_SPLIT) = range(18)  # fmt: skip
 EVENT_WORDS = 32
 
-SLOT_BITS, SLOTS = 5, 28  # slots a core: fill buffers and prefetch buffers together
+FEW_BITS, SPARE = 5, 4
+FEW = (1 << FEW_BITS) - SPARE  # slots of a core with as many buffers or fewer; others have a power of two less SPARE
 RING = 256  # records a thread's window holds
 SLOT_SHIFT, WIN_SHIFT = 6, 3
 OCTAVES, PER = 36, 64  # latency histogram: 64 buckets a power of two from 1.024 ns up: half a bucket is 0.8 %
@@ -102,9 +103,11 @@ class Core(NamedTuple):
     vertex: Array
     fills: Array  # free fill buffers
     prefetches: Array  # free prefetch buffers
+    slot_bits: int  # log2 of the numbers that a core's slots take: FEW_BITS where they are FEW
+    slots: int  # a core's: SPARE less than these
     nfree: Array
-    free: Array  # [core, 32] numbers of free slots, a stack
-    inflight: Array  # [core, 32] line on its way in that slot, -1
+    free: Array  # [core, 1 << slot_bits] numbers of free slots, a stack
+    inflight: Array  # [core, 1 << slot_bits] line on its way in that slot, -1
     queue: Array  # records waiting for a fill buffer (list of window entries)
     ready: Array  # records ready to execute (list of window entries)
     streams: Array  # [core, 16 streams, 4]: page, last line, run, asked up to

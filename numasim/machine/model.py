@@ -48,6 +48,7 @@ class Core(Table, frozen=True, kw_only=True):
 
     issue_width: instructions a cycle.  rob_entries: instructions in the reorder window.
     fill_buffers: L1 misses outstanding.  prefetch_buffers: further L2 misses outstanding, for the prefetchers.
+    (Both together at most 120.)
     predictor_bits: log2 of the predictor's counters (of TAGE, those of its base table).
     mispredict_cycles: refill after a wrong guess.  forward_cycles: store to load.
     atomic_cycles: a locked read-modify-write beyond its load.
@@ -57,8 +58,8 @@ class Core(Table, frozen=True, kw_only=True):
     frequency_ghz: Annotated[float, Meta(ge=0.1, le=10)]
     issue_width: Annotated[int, Meta(ge=1, le=16)]
     rob_entries: Annotated[int, Meta(ge=1, le=4096)]
-    fill_buffers: Annotated[int, Meta(ge=1, le=16)]
-    prefetch_buffers: Annotated[int, Meta(ge=0, le=27)]
+    fill_buffers: Annotated[int, Meta(ge=1, le=48)]
+    prefetch_buffers: Annotated[int, Meta(ge=0, le=119)]
     branch_predictor: Literal["perfect", "bimodal", "gshare", "tournament", "tage"]
     predictor_bits: Annotated[int, Meta(ge=1, le=20)]
     mispredict_cycles: Cycles

@@ -18,7 +18,6 @@ from numasim.engine.state import (
     C_REFRESH,
     C_TLB,
     K_ORIGIN,
-    SLOT_BITS,
     SLOT_SHIFT,
 )
 from numasim.traces.records import ATOMIC, LOCK, STORE, UNLOCK
@@ -155,8 +154,8 @@ class Beyond:
 
     def _name_places(self, m: Any, a: int) -> None:
         s, i = m.slot, a << SLOT_SHIFT
-        domain, node = m.core.domain[a >> SLOT_BITS], s.line[i] >> m.pages.node_shift
-        self._is_remote = m.core.vertex[a >> SLOT_BITS] != m.dram.vertex[node]
+        domain, node = m.core.domain[a >> m.core.slot_bits], s.line[i] >> m.pages.node_shift
+        self._is_remote = m.core.vertex[a >> m.core.slot_bits] != m.dram.vertex[node]
         self._texts |= {
             ("leave_core", C_FABRIC): "over the mesh to the L3",
             ("step", C_L3): f"the L3 of domain {domain} {LOOKED_UP}",
