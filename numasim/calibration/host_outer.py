@@ -10,10 +10,10 @@ from itertools import product
 
 import numpy as np
 
-from numasim.calibration.fit import changed, value_of
 from numasim.calibration.host_aims import Aim, of_size, pick
 from numasim.calibration.host_fit import ONE_SIGMA, HostFit, Values
 from numasim.calibration.host_twins import HostTwins
+from numasim.calibration.values import changed, value_of
 from numasim.machine.model import L3
 
 BEYOND = 4  # a chase through so many times the L3 is one through memory

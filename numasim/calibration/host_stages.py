@@ -8,7 +8,7 @@ tlb, chase beyond the TLBs  tlb: second level's entries, paging-structure caches
 chase beyond L2             l3: effective size and policy, lookup_ns; fabric.controller_ns
 c2c, pingpong               fabric.snoop_ns, snoop_dirty_ns, core.atomic_cycles
 chains                      core.fill_buffers
-stride, bandwidth (1 CPU)   prefetchers, core.prefetch_buffers
+stride, chase within pages, bandwidth (1 CPU)   prefetchers, core.prefetch_buffers
 bandwidth (all CPUs)        memory channels, where cores can fill them
 interruptions               os.tick_hz, tick_us
 """
@@ -17,11 +17,11 @@ import statistics
 from collections.abc import Callable
 from itertools import product
 
-from numasim.calibration.fit import value_of
 from numasim.calibration.host_aims import SAME, Aim, of_size, paged_ratio, pick
 from numasim.calibration.host_aims import value_of as measured
 from numasim.calibration.host_fit import HostFit, Values
 from numasim.calibration.host_outer import BEYOND, chases, outer, secant, solved, some
+from numasim.calibration.values import value_of
 from numasim.machine.checks import MAX_OUTSTANDING
 
 PREEMPTED_NS = 100_000.0  # what lasts longer is another program's turn or the hypervisor's, not a timer tick
@@ -198,7 +198,8 @@ def prefetchers(fit: HostFit) -> None:
     chosen = [aim for aim in chosen if aim.keys["pages"] == chosen[0].keys["pages"]]
     one = pick(fit.aims, "bandwidth", lambda k: str(k["cpus"]).isdecimal() and k["ratio"] == "1:0")
     one = [aim for aim in one if int(aim.keys["node"]) <= 0][:1]
-    if not chosen and not one:
+    paged = pick(fit.aims, "chase", of_size(1.1 * fit.machine.l1d.size_bytes, 1 << 50, "", "page"))
+    if not chosen and not one and not paged:
         return
     key, rest = "core.prefetch_buffers", MAX_OUTSTANDING - fit.machine.core.fill_buffers
     # a random chase tells prefetchers that fetch in vain
@@ -208,6 +209,11 @@ def prefetchers(fit: HostFit) -> None:
         {"prefetch.streamer": a, "prefetch.ip_stride": b, "prefetch.next_line": c}
         for a, b, c in product((True, False), repeat=3)
     ]
+    beside = [{"prefetch.region": a, "prefetch.up_down": b} for a, b in product((False, True), repeat=2)]
+    strides = [
+        {"prefetch.ip_stride_distance": far, "prefetch.ip_stride_pages": pages}
+        for far, pages in ((1, False), *product((8, 32, 64, 128, 256), (False, True)))
+    ]
     ahead = [
         {"prefetch.streamer_distance": far, "prefetch.streamer_degree": degree}
         for far, degree in product((8, 16, 20, 32, 64), (1, 2, 4))
@@ -215,6 +221,10 @@ def prefetchers(fit: HostFit) -> None:
     for _ in range(2):  # each of them hangs on the others
         if chosen:
             fit.search(flags, [*chosen, *one, *random], {}, [])
+        if paged:  # what they bring of a random chase shortens it as lower latencies do
+            solved(fit, beside, [*paged, *some(every)])
+        if chosen and fit.machine.prefetch.ip_stride:
+            fit.search(strides, [*chosen, *one], {}, [])
         if fit.machine.prefetch.streamer:
             fit.search(ahead, [*chosen[:2], *one], {}, [])
         if rest and one:

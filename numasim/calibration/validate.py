@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numasim.calibration import baselines
-from numasim.calibration.knobs import between_sockets, in_memory, near, orbit
+from numasim.calibration.knobs import in_memory, orbit
 from numasim.calibration.published import Cell, Curve, Floats, Host
 from numasim.calibration.twins import SHARES, Twins, curve
 from numasim.machine import Machine
@@ -21,14 +21,8 @@ BELOW_MEDIAN, BELOW_WORST, PEAK, SATURATED = 5.0, 15.0, 5.0, 20.0
 
 def listed(machine: Machine, cell: Cell) -> str:
     """Why no band applies to a cell: what it hangs on has no data here, so it is assumed. Empty if a band applies."""
-    fitted = set(machine.fitted())
-    if cell.quantity == "idle" and not near(machine, cell):
-        return "a memory without CPUs, from another socket"
     if cell.quantity == "chase" and not in_memory(machine, cell):
         return "caches are assumed"
-    between = [f"links.{name}.latency_ns" for name in between_sockets(machine)]
-    if cell.where[0] == "cross_socket" and not fitted & set(between):
-        return "the links between sockets are assumed"
     return ""
 
 

@@ -48,7 +48,7 @@ def arrive(m: Any, a: int, now: int) -> bool:
             flags |= writes(s.kind[i])
         if m.p.inclusion != VICTIM and s.source[i] >= 0:
             put_l3(m, core, group, line, 0, now)
-        if s.buffer[i] > 0:
+        if s.buffer[i] > 0 or s.inner[i] > 0:
             bring(m, core, group, line, flags, now)
             flags &= EXCLUSIVE
         put_l2(m, core, group, line, flags, now)

@@ -43,6 +43,12 @@ def tlb_cache(name: str, units: int, entries: int, ways: int) -> st.Cache:
     return cache(name, units, entries // ways, ways)
 
 
+def follows(prefetch: Any) -> int:
+    """Params.follows."""
+    further = prefetch.region or prefetch.up_down or (prefetch.ip_stride and prefetch.ip_stride_distance > 1)
+    return 2 if further else int(prefetch.ip_stride)
+
+
 def params(machine: Any, coherent: bool) -> st.Params:
     """The constants in picoseconds."""
     core, fabric, prefetch = machine.core, machine.fabric, machine.prefetch
@@ -61,7 +67,8 @@ def params(machine: Any, coherent: bool) -> st.Params:
         dirty=ps(fabric.snoop_dirty_ns),
         home=ps(fabric.home_ns),
         directory=ps(fabric.directory_ns),
-        remote=ps(fabric.remote_ns),
+        snoop_remote=ps(fabric.snoop_remote_ns),
+        trackers=fabric.remote_trackers,
         refill=ps(core.mispredict_cycles * cycle_ns),
         forward=ps(core.forward_cycles * cycle_ns),
         atomic=ps(core.atomic_cycles * cycle_ns),
@@ -74,6 +81,11 @@ def params(machine: Any, coherent: bool) -> st.Params:
         predictor_bits=core.predictor_bits,
         next_line=int(prefetch.next_line),
         ip_stride=int(prefetch.ip_stride),
+        stride_distance=prefetch.ip_stride_distance,
+        stride_pages=int(prefetch.ip_stride_pages),
+        region=int(prefetch.region),
+        up_down=int(prefetch.up_down),
+        follows=follows(prefetch),
         streamer=int(prefetch.streamer),
         distance=prefetch.streamer_distance,
         degree=prefetch.streamer_degree,
@@ -130,7 +142,8 @@ def cores(machine: Any, used: list[int]) -> st.Core:
         streams=zeros(n * 64, -1),
         coming=zeros(n * 16, -1),
         comes=zeros(n * 2),
-        strides=zeros(n * 256),
+        strides=zeros(n * 512),
+        regions=zeros(n * 256),
         predictor=predictor,
         history=history,
     )

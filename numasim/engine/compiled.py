@@ -85,7 +85,7 @@ def act(m: Any, tree: Any, a: int, now: int, bound: int, budget: int) -> tuple[i
     if a >= m.fronts:
         thread = a - m.fronts
         core = m.front.core[thread]
-        quiet = m.core.nfree[core] == m.core.slots and m.front.open[thread] == 0 and m.p.ip_stride == 0
+        quiet = m.core.nfree[core] == m.core.slots and m.front.open[thread] == 0 and m.p.follows == 0
         quiet = quiet and m.core.comes[2 * core + 1] <= now  # else L1 shows lines that are still on their way from L2
         if m.front.hot[thread] and quiet and m.p.tick_every == 0 and m.front.ops[thread] == 0:
             events, now = links(m, thread, core, a, now, bound, BITS, budget)

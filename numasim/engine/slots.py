@@ -9,7 +9,8 @@ from numasim.engine.jit import kernel, rare
 from numasim.engine.state import C_FABRIC, FEW, SLOT_SHIFT
 from numasim.traces.records import LOAD, PREFETCH
 
-(AT_OWN, AT_L3, AT_DIRECTORY, AT_LINK, AT_MEMORY, AT_BUS, AT_GIVER, AT_CORE, AT_CORE_OWN, AT_DONE) = range(10)
+(AT_OWN, AT_L3, AT_DIRECTORY, AT_TRACKER, AT_LINK, AT_MEMORY, AT_BUS, AT_GIVER, AT_HOME, AT_CORE, AT_CORE_OWN,
+ AT_DONE) = range(12)  # fmt: skip
 # up to AT_L3 a slot has not asked the directory; from AT_CORE on it acts in its core
 
 
@@ -79,6 +80,7 @@ def take_slot(
     s.buffer[i] = buffer
     s.probe[i] = 0
     s.again[i] = 0
+    s.inner[i] = 0
     s.moved[i] = 0
     s.demand[i] = buffer
     s.level[i] = 0

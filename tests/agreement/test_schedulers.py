@@ -37,12 +37,18 @@ machines = some.fixed_dictionaries(
         "prefetch.streamer": some.booleans(),
         "prefetch.ip_stride": some.booleans(),
         "prefetch.next_line": some.booleans(),
+        "prefetch.ip_stride_distance": some.sampled_from([1, 2, 8, 64]),
+        "prefetch.ip_stride_pages": some.booleans(),
+        "prefetch.region": some.booleans(),
+        "prefetch.up_down": some.booleans(),
         "os.tick_hz": some.sampled_from([0.0, 50_000.0]),
         "topology.threads_per_core": some.sampled_from([1, 2]),
         "memory.dram.queue_entries": some.sampled_from([2, 48]),
         "memory.dram.write_high": some.sampled_from([4, 40]),
         "memory.dram.write_low": some.just(2),
         "memory.dram.channels": some.sampled_from([1, 2, 3]),
+        "fabric.snoop_remote_ns": some.sampled_from([0.0, 17.0]),
+        "fabric.remote_trackers": some.sampled_from([0, 0, 1, 3, 9]),
         "memory.dram.rank_switch_ns": some.sampled_from([0.0, 2.5]),
     }
 )
