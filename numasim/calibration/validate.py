@@ -15,6 +15,7 @@ from numasim.machine import Machine
 BANDS = {"idle": 3.0, "bandwidth": 5.0, "c2c": 10.0, "pairs": 10.0, "peak": 10.0, "chase": 5.0}
 UNITS = {"idle": "ns", "chase": "ns", "bandwidth": "GB/s", "c2c": "ns", "pairs": "ns", "peak": "GB/s", "loaded": "ns"}
 KNEE = 0.9  # of the peak; above it a curve is a wall
+FEWEST = 3  # points below the knee that tell: a queue has as many constants; a log cut short has fewer
 MOST_MISSES = 28  # that a core of a shipped model may have under way
 BELOW_MEDIAN, BELOW_WORST, PEAK, SATURATED = 5.0, 15.0, 5.0, 20.0
 
@@ -114,12 +115,14 @@ def curve_rows(machine: Machine, measured: Curve) -> list[Row]:
     """Points below the knee, each beside both baselines fitted to the same points; then medians, peak, saturation."""
     at, peak, top = simulated_at(machine, measured)
     below = (measured.gbps < KNEE * measured.peak_gbps) & np.isfinite(at) & (measured.gbps > 0)
-    gbps, ns = measured.gbps[below], measured.ns[below]
-    flat, queue = baselines.fixed(gbps, ns), baselines.md1(gbps, ns)
-    found = [
-        Row(f"loaded {x:.0f} GB/s", "ns", e, s, BELOW_WORST, False, flat(x), queue(x))
-        for x, e, s in zip(gbps.tolist(), ns.tolist(), at[below].tolist(), strict=True)
-    ]
+    found = []
+    if below.sum() >= FEWEST:
+        gbps, ns = measured.gbps[below], measured.ns[below]
+        flat, queue = baselines.fixed(gbps, ns), baselines.md1(gbps, ns)
+        found = [
+            Row(f"loaded {x:.0f} GB/s", "ns", e, s, BELOW_WORST, False, flat(x), queue(x))
+            for x, e, s in zip(gbps.tolist(), ns.tolist(), at[below].tolist(), strict=True)
+        ]
     fitted = machine.source("core.prefetch_buffers").startswith("fitted")
     nan = float("nan")
     found.append(Row("loaded, peak", "GB/s", measured.peak_gbps, peak, PEAK, fitted, nan, nan))

@@ -144,10 +144,10 @@ class Fabric(Table, frozen=True, kw_only=True):
     mesh_ns: a core's L2 to an L3 slice, one way.  controller_ns: L3 or home agent to the memory controller, both ways
     together.  snoop_ns: directory to another core's L2 to the requester, beyond the mesh, for a clean line;
     snoop_dirty_ns: more for a modified one.  snoop_remote_ns: more for a line that another socket has, beyond the links
-    on the way.  home_ns: the home agent's look-up for a request that came over a link.
-    directory_ns: reading the directory in the home's memory, for a line that a domain of another node owns.  remote_ns:
-    a home's wait for snoops before its memory answers a request that came over a link.  remote_trackers: requests of a
-    node's cores that may be under way to other nodes at a time (0: any number).
+    on the way.  home_ns: the home agent's look-up for a request that came over a link.  directory_ns: reading the
+    home's directory, for a line that a domain owns at which its memory does not hang.  remote_ns: a home's wait for
+    snoops before its memory answers a request that came over a link.  remote_trackers: requests of a node's cores that
+    may be under way to other nodes at a time (0: any number).
     """
 
     mesh_ns: Ns

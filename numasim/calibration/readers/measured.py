@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from numasim.calibration.fit import NOISE
 from numasim.calibration.host_file import HostFile
 from numasim.calibration.published import Cell, Curve, Floats, Host
@@ -11,6 +13,8 @@ from numasim.errors import UserError
 from numasim.machine import Machine
 
 ALL_SOCKETS = 0  # of a curve whose instrument loads the whole machine, however many sockets that has
+SAME = 1.1  # times the own memory's latency, below which another socket's is not another's
+ALIKE = 1.15  # times the least of the nodes, beyond which they are not alike
 NO_LOAD = 0.05  # of a curve's peak: below it, latency is idle latency
 
 
@@ -68,7 +72,34 @@ def together(name: str, sheet: Spec, machine: Machine, files: Mapping[str, Measu
         found_idle = Cell("idle", (0, 0), float(curve.ns[0]))
         cells[_key(found_idle)] = found_idle
         notes.append(f"{found_idle} is the curve's latency at {curve.gbps[0]:.3g} GB/s")
-    return Together(Host(name, sheet, list(cells.values()), curve), notes)
+    kept = list(cells.values())
+    return Together(Host(name, sheet, kept, curve), notes + _doubts(kept, machine))
+
+
+def _doubts(cells: list[Cell], machine: Machine) -> list[str]:
+    """What cells say that no model can show: memory dealt out over sockets, nodes that are not alike."""
+    t, notes = machine.topology, []
+    for quantity in ("idle", "bandwidth"):
+        own: dict[bool, list[float]] = {True: [], False: []}
+        for cell in (cell for cell in cells if cell.quantity == quantity):
+            cpu, memory = (int(node) for node in cell.where)
+            if cpu == memory:
+                own[True].append(cell.value)
+            elif memory < t.cpu_nodes and cpu // t.nodes_per_socket != memory // t.nodes_per_socket:
+                own[False].append(cell.value)
+        if own[True] and max(own[True]) > ALIKE * min(own[True]):
+            low, high = f"{min(own[True]):.4g}", f"{max(own[True]):.4g}"
+            notes.append(
+                f"{quantity} of the nodes' own memories is from {low} to {high}: the nodes are not alike (other or"
+                " fewer memory modules?), but a model's are: it shows their mean"
+            )
+        if quantity == "idle" and own[False] and np.median(own[False]) < SAME * np.median(own[True]):
+            notes.append(
+                f"other sockets' memory is no farther ({np.median(own[False]):.1f} ns) than the own one"
+                f" ({np.median(own[True]):.1f} ns): it seems to be dealt out over sockets (node interleaving in the"
+                " BIOS), and what is fitted to it is no NUMA machine"
+            )
+    return notes
 
 
 def check(cell: Cell, machine: Machine, file: str) -> None:
