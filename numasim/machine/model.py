@@ -91,7 +91,10 @@ class L3(Table, frozen=True, kw_only=True):
 class Tlb(Table, frozen=True, kw_only=True):
     """`[tlb]` of a core: first level a page size, one second level for all, caches of the upper page-table levels.
 
-    l2_latency_cycles: extra of a second-level hit.
+    l2_latency_cycles: extra of a second-level hit.  walk: "nested" in a virtual machine, whose host's page table
+    translates what its own says.  Then there are `NESTED_KEYS`, too.  host_page: size of the host's pages behind the
+    machine's memory.  nested_entries, nested_ways: of the nested TLB, which holds the host's translations;
+    nested_latency_cycles: of each look-up in it, hit or miss.
     """
 
     l1_4k_entries: Entries
@@ -106,6 +109,14 @@ class Tlb(Table, frozen=True, kw_only=True):
     pde_entries: Fully
     pdpte_entries: Fully
     pml4e_entries: Fully
+    walk: Literal["native", "nested"] = "native"
+    host_page: Literal["4k", "2m", "1g"] = "4k"
+    nested_entries: Entries = 16
+    nested_ways: Ways = 16
+    nested_latency_cycles: Cycles = 1
+
+
+NESTED_KEYS = Tlb.__struct_fields__[-4:]
 
 
 class Prefetch(Table, frozen=True, kw_only=True):
@@ -261,12 +272,16 @@ class Machine(Table, frozen=True, kw_only=True, dict=True):
         return tuple(found[node] for node in sorted(found))
 
     def expanded(self) -> dict[str, object]:
-        """All values, defaults included, as nested dicts in the file's words, without keys of a memory's other kind."""
+        """All values, defaults included, as nested dicts in the file's words, without keys of a memory's other kind and
+        those of nested walks where walks are native."""
         whole: dict[str, object] = msgspec.to_builtins(self, builtin_types=())
         memory = {name: _of_kind(table) for name, table in self.memory.items()}
         if not self.uncertainty.keys:
             del whole["uncertainty"]
-        return whole | {"memory": memory}
+        tlb = msgspec.to_builtins(self.tlb)
+        if self.tlb.walk == "native":
+            tlb = {key: value for key, value in tlb.items() if key not in NESTED_KEYS}
+        return whole | {"tlb": tlb, "memory": memory}
 
     def to_toml(self) -> str:
         """TOML text that loads as this machine."""
