@@ -20,6 +20,7 @@ from numasim.machine import Machine, from_tables
 from numasim.machine.checks import MAX_OUTSTANDING
 
 STEP = 0.02  # of a value, over which a derivative is taken
+LEAST = 2  # misses under way that a core is given at least
 # relative, of a measurement and of a symmetric model of it: a third of the band that each quantity is held to
 STEPS = (1, 2, 3, 4, 6, 8)  # times the assumed time between ranks
 NOISE = {"idle": 0.01, "bandwidth": 0.017, "peak": 0.017, "c2c": 0.033, "pairs": 0.033, "chase": 0.017}
@@ -33,7 +34,8 @@ class Fitted(NamedTuple):
 
     machine: the model, its values marked.  knobs: what was turned.  errors: standard error of each, in its unit (0:
     none could be had).  correlation [n, n].  at_bound, undetermined: keys.  cells: how many measurements were used,
-    independent: how many of them are so.  evaluations: simulated cells.
+    independent: how many of them are so.  evaluations: simulated cells.  unsettled: what has not converged: keys whose
+    search ended at the end of its range, and least squares that ended without success.
     """
 
     machine: Machine
@@ -45,6 +47,12 @@ class Fitted(NamedTuple):
     cells: int
     independent: int
     evaluations: int
+    unsettled: list[str]
+
+    @property
+    def converged(self) -> bool:
+        """Did every search end inside its range, and least squares with success?"""
+        return not self.unsettled
 
 
 def changed(machine: Machine, values: Mapping[str, float]) -> Machine:
@@ -124,6 +132,7 @@ class _State:
         self.machine, self.host, self.knobs, self.aims, self.report = machine, host, turned, aims, report
         self.evaluations = 0
         self.errors: dict[str, float] = {}
+        self.settled: dict[str, bool] = {}  # of each search, the last one counts: has it converged?
 
     # ---- latencies ----
 
@@ -159,6 +168,7 @@ class _State:
         found = lmfit.minimize(
             residual, parameters, method="least_squares", scale_covar=False, diff_step=STEP, xtol=1e-4, ftol=1e-4
         )
+        self.settled["least squares of latencies"] = bool(found.success) and not found.aborted
         self.machine = changed(self.machine, values_of(found.params))
         covariance = getattr(found, "covar", None)
         if covariance is None:
@@ -192,11 +202,18 @@ class _State:
         switch = "memory.dram.rank_switch_ns"
         if not any(other.key == switch for other in self.knobs):
             self.machine, self.errors[knob.key], _ = self._best_buffers(self.machine, knob)
+            self.settled[knob.key] = self._inside()
             return
         start = value_of(self.machine, switch)
         tried = [self._best_buffers(changed(self.machine, {switch: round(n * start, 4)}), knob) for n in STEPS]
         self.machine, self.errors[knob.key], _ = min(tried, key=lambda found: found[2])
         self.errors[switch] = start / 2
+        self.settled[knob.key] = self._inside()
+        self.settled[switch] = value_of(self.machine, switch) < round(STEPS[-1] * start, 4)
+
+    def _inside(self) -> bool:
+        """Is the number of misses under way none of the ends of its range?"""
+        return LEAST < self.machine.core.fill_buffers + self.machine.core.prefetch_buffers < MAX_OUTSTANDING
 
     def _best_buffers(self, machine: Machine, knob: Knob) -> tuple[Machine, float, float]:
         """The machine with the best number of misses under way, that number's standard error, and the misfit left."""
@@ -213,7 +230,7 @@ class _State:
                 seen[buffers] = self._misfit(with_buffers(buffers), knob)
             return seen[buffers]
 
-        low, high = 2, MAX_OUTSTANDING
+        low, high = LEAST, MAX_OUTSTANDING
         while high - low > 2:
             one, other = low + (high - low) // 3, high - (high - low) // 3
             if misfit(one) <= misfit(other):
@@ -258,6 +275,7 @@ class _State:
                 break
             value = min(max(round(value * ratio), knob.low), knob.high)
         self.machine = changed(self.machine, {knob.key: int(value)})
+        self.settled[knob.key] = knob.low < value < knob.high or abs(ratio - 1) < 0.005
         self.errors[knob.key] = max(value * max(aim.sigma / aim.mean for aim in aims) / len(aims) ** 0.5, 0.5)
 
     # ---- the end ----
@@ -276,7 +294,8 @@ class _State:
         bound, loose = [], []
         for knob in self.knobs:
             value, error = value_of(self.machine, knob.key), every[knob.key]
-            if min(value - knob.low, knob.high - value) < 0.01 * max(1.0, knob.low):
+            near_end = min(value - knob.low, knob.high - value) < 0.01 * max(1.0, knob.low)
+            if near_end or not self.settled.get(knob.key, True):
                 bound.append(knob.key)
             if not 0 < error < max(value, 1.0):
                 loose.append(knob.key)
@@ -293,4 +312,5 @@ class _State:
         )
         machine = from_tables(replace(self.machine, sources=said, uncertainty=told).expanded(), file=self.host.name)
         counted = independent(machine, used) + (2 if self.host.curve else 0)  # of a curve: its peak, and how long there
-        return Fitted(machine, self.knobs, every, whole, bound, loose, len(used), counted, self.evaluations)
+        unsettled = [what for what, well in self.settled.items() if not well]
+        return Fitted(machine, self.knobs, every, whole, bound, loose, len(used), counted, self.evaluations, unsettled)

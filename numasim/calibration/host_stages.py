@@ -183,6 +183,7 @@ def prefetchers(fit: HostFit) -> None:
         if rest and one:
             found = [{key: n} for n in sorted({rest, *range(0, rest, 2)}, reverse=True)]
             fit.search(found, [*chosen[:1], *one], {key: 1.0}, [key])
+            fit.settled[key] = value_of(fit.machine, key) < rest
 
 
 def channels(fit: HostFit) -> None:
