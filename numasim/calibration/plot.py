@@ -102,7 +102,7 @@ def panels(rows: Sequence[Compared], curve: Curve | None = None) -> list[Panel]:
         elif kind in SWEPT:
             made.append(Panel(HIGH, _later(_sweep, kind, found)))
         else:
-            made.append(Panel(1.2 + A_ROW * len(found), _later(_marks, kind, found)))
+            made.append(Panel(1.4 + A_ROW * len(found), _later(_marks, kind, found)))
     return made
 
 
@@ -156,7 +156,8 @@ def _loaded(axis: Any, measured: Points, simulated: Points, lines: Mapping[str, 
     axis.plot(*np.array(sorted(simulated)).T, "D-", ms=3, color=SIMULATED, lw=1.6, label="simulated")
     for (name, points), color, style in zip(lines.items(), (FIXED, MD1), ("--", ":"), strict=False):
         axis.plot(*np.array(points).T, style, color=color, lw=1.5, label=f"{name}, fitted to the same")
-    axis.set(title=TITLES["loaded"], xlabel="GB/s", ylabel="ns")
+    axis.set_title(TITLES["loaded"], loc="left")
+    axis.set(xlabel="GB/s", ylabel="ns")
     axis.set_ylim(0, 1.15 * max(ns for _, ns in (*measured, *simulated)))
     axis.set_xlim(0, None)
     _finish(axis)
@@ -182,7 +183,8 @@ def _matrix(axis: Any, title: str, rows: Sequence[Compared]) -> None:
     axis.set_xticks(range(across))
     axis.set_yticks(range(down))
     told = f"{title}: measured, and what is simulated beside it" if small else title
-    axis.set(title=told, xlabel="memory of node", ylabel="CPUs of node")
+    axis.set_title(told, loc="left")
+    axis.set(xlabel="memory of node", ylabel="CPUs of node")
 
 
 def _sweep(axis: Any, kind: str, rows: Sequence[Compared]) -> None:
@@ -203,18 +205,28 @@ def _sweep(axis: Any, kind: str, rows: Sequence[Compared]) -> None:
         other = SIMULATED if len(lines) < 2 else color
         axis.plot(x, measured, "o", ms=5, color=color, label=f"{name} measured".strip())
         axis.plot(x, simulated, "D-", ms=2.5, lw=1.4, color=other, label=f"{name} simulated".strip())
-    axis.set(title=TITLES[kind], xlabel=label)
+    axis.set_title(TITLES[kind], loc="left")
+    axis.set_xlabel(label)
     if kind != "stream":
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter(_short)
     every = np.array([y for points in lines.values() for _, *both in points for y in both])
     if every.min() > 0 and every.max() > SPREAD * every.min():
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+        axis.yaxis.set_major_formatter(_plainly)
+        axis.yaxis.set_minor_formatter(_two_or_five)
     else:
         axis.set_ylim(0, None)
     _finish(axis)
+
+
+def _plainly(value: float, _: object = None) -> str:
+    return f"{value:g}"
+
+
+def _two_or_five(value: float, _: object = None) -> str:
+    """Of the marks between powers of ten, those that are named."""
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def _plain(kind: str, row: Compared) -> float:
@@ -245,14 +257,18 @@ def _marks(axis: Any, kind: str, rows: Sequence[Compared]) -> None:
     axis.plot(measured, at, "o", ms=8, mfc="none", mew=1.8, color=MEASURED, label="measured")
     axis.plot(simulated, at, "D", ms=4, color=SIMULATED, label="simulated")
     axis.set_yticks(at, names, fontsize=7.5)
-    axis.set_ylim(-0.8, len(rows) - 0.2)
+    axis.set_ylim(-0.8, len(rows) + 0.6)  # a row more for the legend
     both = np.concatenate([measured, simulated])
     if both.min() > 0 and both.max() > SPREAD * both.min():
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(_plainly)
+        narrow = both.max() < 200 * both.min()
+        axis.xaxis.set_minor_formatter(_two_or_five if narrow else lambda value, _: "")
     else:
         axis.set_xlim(0, 1.08 * float(both.max()))
-    axis.set(title=" ".join([TITLES.get(kind, kind), *([f"({' '.join(same)})"] if same else [])]))
-    _finish(axis)
+    axis.set_title(" ".join([TITLES.get(kind, kind), *([f"({' '.join(same)})"] if same else [])]), loc="left")
+    axis.grid(alpha=0.25)
+    axis.legend(fontsize=7.5, loc="upper right", ncols=2, borderaxespad=0.3)
 
 
 def _words(kind: str, row: Compared) -> list[str]:

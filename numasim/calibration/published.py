@@ -97,12 +97,13 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def _number(row: dict[str, str], key: str, path: Path, line: int) -> float:
+def _number(row: dict[str, str], key: str, path: Path, line: int, none: bool = False) -> float:
+    """A number above 0. none: or 0, as a load of next to nothing is written."""
     try:
         value = float(row[key])
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{row.get(key)!r} is no number", f"{path}:{line}", f"a number in the column {key}") from None
-    if not 0 < value < math.inf:
+    if not (0 < value < math.inf or (none and value == 0)):
         raise UserError(f"{row[key]} in the column {key}", f"{path}:{line}", "a number above 0")
     return value
 
@@ -152,7 +153,7 @@ def _chase(path: Path) -> list[Cell]:
 
 def _loaded(path: Path, sheet: Spec) -> Curve | None:
     rows = [
-        (_number(row, "total_read_bw_GBps", path, line), _number(row, "latency_ns", path, line))
+        (_number(row, "total_read_bw_GBps", path, line, none=True), _number(row, "latency_ns", path, line))
         for line, row in enumerate(_rows(path), 2)
     ]
     if not rows:
@@ -168,7 +169,7 @@ def _mess(path: Path) -> Curve | None:
         return None
     most = max(float(row["read_pct"]) for row in rows)
     points = [
-        (_number(row, "bandwidth_GBps", path, line), _number(row, "latency_ns", path, line))
+        (_number(row, "bandwidth_GBps", path, line, none=True), _number(row, "latency_ns", path, line))
         for line, row in enumerate(rows, 2)
         if float(row["read_pct"]) == most
     ]

@@ -103,7 +103,7 @@ def _verdict(done: Done) -> int:
         print(f"numasim: {line}", file=sys.stderr)
     if not done.unconverged:
         return 0
-    print(f"numasim: not converged: {done.unconverged}; the values are not to be relied on", file=sys.stderr)
+    print(f"numasim: not converged: {done.unconverged}; do not rely on what hangs on it", file=sys.stderr)
     return NOT_CONVERGED
 
 

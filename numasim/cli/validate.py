@@ -44,23 +44,10 @@ def validate(
     Example: numasim validate icx-8360y-2s mlc.log
     """
     from numasim.calibration.calibrated import row_dict
-    from numasim.calibration.published import names as hosts
     from numasim.cli.progress import leave_at_once, progress
-    from numasim.errors import UserError
     from numasim.results.json import text_of
 
-    if output is not None and not published:
-        raise UserError("--output without --published", "validate", "a page is of all shipped models")
-    if published == (model is not None):
-        raise UserError("both or neither of MODEL and --published", "validate", "one of the two")
-    if model is not None and not inputs and model not in hosts():
-        raise UserError("measured where?", model, "a file of measurements, or a host: " + ", ".join(hosts()))
-    if plot is not None:
-        from numasim.calibration.plot import check_format
-
-        if model is None:
-            raise UserError("--plot with --published", "validate", "one model; --output has the pictures of all")
-        check_format(plot)
+    _check(model, inputs or [], published, output, plot)
     pairs = _published() if model is None else [(model, inputs or [model])]
     found: dict[str, list[Compared]] = {}
     notes: list[str] = []
@@ -88,6 +75,24 @@ def validate(
         print(f"Note: {note}.")
     if plot is not None:
         print(f"{plot}: each kind of experiment, measured and simulated")
+
+
+def _check(model: str | None, inputs: Sequence[str], published: bool, output: str | None, plot: str | None) -> None:
+    """What does not go together is told before anything runs."""
+    from numasim.calibration.plot import check_format
+    from numasim.calibration.published import names as hosts
+    from numasim.errors import UserError
+
+    if output is not None and not published:
+        raise UserError("--output without --published", "validate", "a page is of all shipped models")
+    if published == (model is not None):
+        raise UserError("both or neither of MODEL and --published", "validate", "one of the two")
+    if model is not None and not inputs and model not in hosts():
+        raise UserError("measured where?", model, "a file of measurements, or a host: " + ", ".join(hosts()))
+    if plot is not None and published:
+        raise UserError("--plot with --published", "validate", "one model; --output has the pictures of all")
+    if plot is not None:
+        check_format(plot)
 
 
 def _plot(file: str, model: str, inputs: Sequence[str], rows: Sequence[Compared]) -> None:
