@@ -12,17 +12,19 @@ from typing import NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from numasim.calibration import fit, host_fit
+from numasim.calibration import fit, host_fit, saturation
 from numasim.calibration.fit import Fitted, Report
 from numasim.calibration.host_aims import aims
 from numasim.calibration.host_file import HostFile, Measurement
 from numasim.calibration.knobs import orbit
 from numasim.calibration.published import Floats, Host
+from numasim.calibration.values import value_of
 from numasim.machine import Machine, from_tables
 from numasim.machine.model import Uncertainty
 
 LEAST = 10  # refits: fewer say nothing of correlations
-PEAK, IDLE, TOP = 0.02, 0.01, 0.08  # relative errors of a curve's bandwidths, of its latencies below the knee and above
+# relative errors of a curve's bandwidths, and of its latencies below the knee and above
+PEAK, IDLE, TOP = saturation.BANDWIDTH, fit.NOISE["idle"], saturation.LATENCY
 KNEE = 0.9  # of the peak
 _KNOWN = re.compile(r" \(standard error [^)]*\)")
 
@@ -57,7 +59,7 @@ def _again(of: Problem, keys: Sequence[str], seed: int, number: int) -> list[flo
         made = host_fit.fit_host(drawn_file(of.file, rng), of.machine, where=of.where).machine
     else:
         made = fit.fit(of.machine, drawn(of.machine, of.host, rng)).machine
-    return [fit.value_of(made, key) for key in keys]
+    return [value_of(made, key) for key in keys]
 
 
 def drawn(machine: Machine, host: Host, rng: np.random.Generator) -> Host:
@@ -112,7 +114,8 @@ def joint(found: Fitted, values: Floats) -> Fitted:
         standard_error=tuple(float(max(error, 1e-4)) for error in scale.round(4)),
         correlation=tuple(tuple(float(value) for value in row) for row in rows),
     )
-    errors = {**found.errors, **dict(zip(before.keys, told.standard_error, strict=True))}
+    now = dict(zip(before.keys, told.standard_error, strict=True))
+    errors = {knob.key: now.get(knob.key, found.errors.get(knob.key, 0.0)) for knob in found.knobs}
     said = dict(found.machine.sources)
     for key, error, did in zip(before.keys, told.standard_error, moved.tolist(), strict=True):
         if did:

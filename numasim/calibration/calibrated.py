@@ -27,6 +27,7 @@ from numasim.calibration.published import Host
 from numasim.calibration.readers import formats
 from numasim.calibration.readers.measured import Measured, check_size, together
 from numasim.calibration.spec import Spec
+from numasim.calibration.values import resourced, value_of
 from numasim.errors import UserError
 from numasim.machine import Machine, from_tables, load
 from numasim.results.files import replacing
@@ -123,7 +124,7 @@ def start(
     machine = first
     if compose.unstated(known):
         whole, said = ship.settle(found.host)
-        machine = fit.resourced(neighbours.from_spec(whole).machine, said)
+        machine = resourced(neighbours.from_spec(whole).machine, said)
         notes = notes + [f"{key}: {text}" for key, text in said.items()]
     return Start(renamed(machine, name or machine.name, machine.description), found.host, notes)
 
@@ -169,7 +170,7 @@ def calibrate(begun: Start, report: fit.Report | None = None, refits: int = 0) -
     if refits:
         problem = bootstrap.Problem(begun.machine, begun.host, begun.file, begun.where)
         found = bootstrap.bootstrap(problem, found, refits, report)
-    prior = {knob.key: fit.value_of(begun.machine, knob.key) for knob in found.knobs}
+    prior = {knob.key: value_of(begun.machine, knob.key) for knob in found.knobs}
     rows = sorted(compared(begun._replace(machine=found.machine), report), key=lambda row: -abs(row.deviation))
     missing = [knob.key for knob in found.knobs if not found.errors.get(knob.key)]
     told = doubts.doubts(found, rows)
@@ -228,7 +229,7 @@ def as_dict(begun: Start, done: Done) -> dict[str, Any]:
         "values": [
             {
                 "key": knob.key,
-                "value": fit.value_of(found.machine, knob.key),
+                "value": value_of(found.machine, knob.key),
                 "standard_error": found.errors.get(knob.key) or None,
                 "prior": done.prior[knob.key],
                 "bounds": [knob.low, knob.high],

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from numasim.calibration.fit import Fitted, value_of
+from numasim.calibration.fit import Fitted
 from numasim.calibration.host_validate import HostRow
 from numasim.calibration.knobs import Knob
 from numasim.calibration.validate import Row
+from numasim.calibration.values import value_of
 
 FAR = 3.0  # bands: what a right measurement of a machine of this kind hardly shows
 PULLED = 10.0  # per cent, by which an experiment without a band has to be off to push a value against its bound
@@ -16,15 +17,15 @@ Compared = Row | HostRow
 def unconverged(found: Fitted) -> str:
     """Why a fit has not converged, in a line; empty if it has and knows how sure it is of each value."""
     unsure = [knob.key for knob in found.knobs if not found.errors.get(knob.key)]
-    parts = [f"{what} ended {_end(found, what)}" for what in found.unsettled]
+    turned = [knob.key for knob in found.knobs]
+    parts = [
+        f"the search for {what} ended at the end of its range (it is {value_of(found.machine, what):g})"
+        if what in turned
+        else f"{what} ended without success"
+        for what in found.unsettled
+    ]
     parts += [f"no standard error of {', '.join(unsure)}"] if unsure else []
     return "; ".join(parts)
-
-
-def _end(found: Fitted, what: str) -> str:
-    if any(knob.key == what for knob in found.knobs):
-        return f"at the end of its range, {value_of(found.machine, what):g}"
-    return "without success"
 
 
 def doubts(found: Fitted, rows: Sequence[Compared]) -> list[str]:

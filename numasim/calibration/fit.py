@@ -2,27 +2,27 @@
 
 The latencies are fitted together by lmfit's bounded least squares, since each idle latency is a sum of several of them.
 A simulated objective is quantised (whole picoseconds, whole accesses), so every run has the same random numbers and
-derivatives are taken over steps of 2 %. Bandwidths come after that: the number of misses a core has under way is a
-whole number and is searched for; what a line occupies on a link is fitted to that link's bandwidth. The latencies are
-then fitted once more, as a message's length is a part of them.
+derivatives are taken over steps of 2 %. Bandwidths come after that: full load decides how many misses a core has under
+way and how well memory is used (`saturation`); what a line occupies on a link is fitted to that link's bandwidth. The
+latencies are then fitted once more, as a message's length is a part of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from numasim.calibration.knobs import Knob, independent, knobs, near, orbit
+from numasim.calibration import saturation
+from numasim.calibration.knobs import LOAD, Knob, independent, knobs, orbit
 from numasim.calibration.published import Cell, Floats, Host
-from numasim.calibration.twins import Level, Twins, level
+from numasim.calibration.twins import Twins
+from numasim.calibration.values import changed, value_of
 from numasim.errors import UserError
 from numasim.machine import Machine, from_tables
-from numasim.machine.checks import MAX_OUTSTANDING
+from numasim.machine.model import Uncertainty
 
 STEP = 0.02  # of a value, over which a derivative is taken
-LEAST = 2  # misses under way that a core is given at least
 # relative, of a measurement and of a symmetric model of it: a third of the band that each quantity is held to
-STEPS = (1, 2, 3, 4, 6, 8)  # times the assumed time between ranks
 NOISE = {"idle": 0.01, "bandwidth": 0.017, "peak": 0.017, "c2c": 0.033, "pairs": 0.033, "chase": 0.017}
 LIGHT = 0.05  # of the peak: load that waits for nothing
 SHIFT = 20.0  # ns added to what lmfit turns, so that a step is 0.4 ns at least where a value is near 0
@@ -53,31 +53,6 @@ class Fitted(NamedTuple):
     def converged(self) -> bool:
         """Did every search end inside its range, and least squares with success?"""
         return not self.unsettled
-
-
-def changed(machine: Machine, values: Mapping[str, float]) -> Machine:
-    """The machine with these values, and its sources as they were."""
-    tables: dict[str, Any] = machine.expanded()
-    for key, value in values.items():
-        *path, last = key.split(".")
-        table = tables
-        for part in path:
-            table = table[part]
-        table[last] = value
-    return from_tables(tables, file=machine.name)
-
-
-def resourced(machine: Machine, said: Mapping[str, str]) -> Machine:
-    """The machine with other words about where some values come from."""
-    tables: dict[str, Any] = machine.expanded()
-    return from_tables({**tables, "sources": {**machine.sources, **said}}, file=machine.name)
-
-
-def value_of(machine: Machine, key: str) -> float:
-    """The value at a dotted key."""
-    found = machine.values()[key]
-    assert isinstance(found, (int, float))
-    return float(found)
 
 
 class Target(NamedTuple):
@@ -144,13 +119,7 @@ class _State:
         if not turned:
             return {}, np.zeros((0, 0))
         pairs = {cell for knob in turned for cell in knob.cells if cell.quantity in ("pairs", "chase")}
-        aims = [
-            aim
-            for aim in self.aims
-            if aim.cell.quantity == "c2c"
-            or (aim.cell.quantity == "idle" and near(self.machine, aim.cell))
-            or aim.cell in pairs
-        ]
+        aims = [aim for aim in self.aims if aim.cell.quantity in ("idle", "c2c") or aim.cell in pairs]
         parameters = lmfit.Parameters()
         for n, knob in enumerate(turned):
             start = min(max(value_of(self.machine, knob.key), knob.low), knob.high)
@@ -183,81 +152,21 @@ class _State:
     # ---- bandwidths ----
 
     def bandwidth(self) -> None:
-        """Whole buffers first, then what each link carries: the second hangs on the first."""
+        """A node's own bandwidth first, then what each link carries: the second hangs on the first."""
+        own = [knob for knob in self.knobs if knob.key in LOAD]
+        if own:
+            aims = [(aim.cell, aim.mean, aim.sigma) for aim in self._aims(own[0])]
+            known = saturation.Known(aims, self.host.curve)
+            found = saturation.search(self.machine, known, lambda: self.report(f"{self.host.name}: full load", -1.0))
+            self.machine, self.evaluations = found.machine, self.evaluations + found.evaluations
+            self.errors |= found.errors
+            self.settled |= found.settled
+            cells = own[0].cells
+            kept = [knob for knob in self.knobs if knob not in own]
+            self.knobs = kept + [saturation.knob(key, cells) for key in found.errors]
         for knob in self.knobs:
-            if knob.stage != "bandwidth":
-                continue
-            if knob.key == "core.prefetch_buffers":
-                self._buffers(knob)
-            elif knob.key.endswith("data_bytes"):
+            if knob.key.endswith("data_bytes"):
                 self._bytes(knob)
-
-    def _buffers(self, knob: Knob) -> None:
-        """The misses a core has under way at most: fill buffers and prefetch buffers together, a whole number.
-
-        Searched for by thirds: more of them never make a core slower. Where a loaded curve was measured, the latency
-        at the peak speaks too, with a band four times as wide as the bandwidth's. Where nothing but a curve was
-        measured, the time between ranks, which no sheet has, is searched for with it, in steps of its start.
-        """
-        switch = "memory.dram.rank_switch_ns"
-        if not any(other.key == switch for other in self.knobs):
-            self.machine, self.errors[knob.key], _ = self._best_buffers(self.machine, knob)
-            self.settled[knob.key] = self._inside()
-            return
-        start = value_of(self.machine, switch)
-        tried = [self._best_buffers(changed(self.machine, {switch: round(n * start, 4)}), knob) for n in STEPS]
-        self.machine, self.errors[knob.key], _ = min(tried, key=lambda found: found[2])
-        self.errors[switch] = start / 2
-        self.settled[knob.key] = self._inside()
-        self.settled[switch] = value_of(self.machine, switch) < round(STEPS[-1] * start, 4)
-
-    def _inside(self) -> bool:
-        """Is the number of misses under way none of the ends of its range?"""
-        return LEAST < self.machine.core.fill_buffers + self.machine.core.prefetch_buffers < MAX_OUTSTANDING
-
-    def _best_buffers(self, machine: Machine, knob: Knob) -> tuple[Machine, float, float]:
-        """The machine with the best number of misses under way, that number's standard error, and the misfit left."""
-        fills = machine.core.fill_buffers
-        seen: dict[int, float] = {}
-
-        def with_buffers(buffers: int) -> Machine:
-            keys = {"core.fill_buffers": min(fills, buffers), "core.prefetch_buffers": max(0, buffers - fills)}
-            return changed(machine, keys)
-
-        def misfit(buffers: int) -> float:
-            if buffers not in seen:
-                self.report(f"{self.host.name}: buffers of a core", -1.0)
-                seen[buffers] = self._misfit(with_buffers(buffers), knob)
-            return seen[buffers]
-
-        low, high = LEAST, MAX_OUTSTANDING
-        while high - low > 2:
-            one, other = low + (high - low) // 3, high - (high - low) // 3
-            if misfit(one) <= misfit(other):
-                high = other
-            else:
-                low = one
-        best = min(range(low, high + 1), key=misfit)
-        near = [seen[n] for n in (best - 1, best + 1) if n in seen]
-        curvature = max((value - seen[best] for value in near), default=0.0)
-        return with_buffers(best), 1.0 if curvature <= 0 else max(0.5, float(np.sqrt(1.0 / curvature))), seen[best]
-
-    def _misfit(self, machine: Machine, knob: Knob) -> float:
-        """Sum of squares of local bandwidth, and of peak and latency of the loaded curve."""
-        twins, total = Twins(machine), 0.0
-        for aim in self._aims(knob):
-            total += (twins.value(aim.cell) / aim.mean - 1) ** 2 / 0.02**2
-            self.evaluations += 1
-        if self.host.curve:
-            top = self._top(machine)
-            total += (top.gbps / self.host.curve.peak_gbps - 1) ** 2 / 0.02**2
-            total += (top.ns / float(self.host.curve.ns[-1]) - 1) ** 2 / 0.08**2
-            self.evaluations += 1
-        return total
-
-    def _top(self, machine: Machine) -> Level:
-        assert self.host.curve is not None
-        return level(machine, self.host.curve.sockets, 0, 2000)
 
     def _aims(self, knob: Knob) -> list[Target]:
         """The orbits that decide a knob, a bandwidth's."""
@@ -284,8 +193,6 @@ class _State:
         """Mark the values, and tell what is uncertain."""
         from msgspec.structs import replace
 
-        from numasim.machine.model import Uncertainty
-
         every = {knob.key: errors.get(knob.key, self.errors.get(knob.key, 0.0)) for knob in self.knobs}
         latencies = [knob.key for knob in self.knobs if knob.stage == "latency"]
         n = len(self.knobs)
@@ -310,7 +217,22 @@ class _State:
             standard_error=tuple(round(every[self.knobs[k].key], 4) for k in sure),
             correlation=tuple(tuple(1.0 if i == j else round(float(whole[i, j]), 4) for j in sure) for i in sure),
         )
+        told = _with_rest(told, self.machine.uncertainty)
         machine = from_tables(replace(self.machine, sources=said, uncertainty=told).expanded(), file=self.host.name)
         counted = independent(machine, used) + (2 if self.host.curve else 0)  # of a curve: its peak, and how long there
         unsettled = [what for what, well in self.settled.items() if not well]
         return Fitted(machine, self.knobs, every, whole, bound, loose, len(used), counted, self.evaluations, unsettled)
+
+
+def _with_rest(told: Uncertainty, before: Uncertainty) -> Uncertainty:
+    """What was uncertain before the fit and no measurement decided stays so."""
+    rest = [k for k, key in enumerate(before.keys) if key not in told.keys]
+    n, m = len(told.keys), len(rest)
+    return Uncertainty(
+        keys=(*told.keys, *(before.keys[k] for k in rest)),
+        standard_error=(*told.standard_error, *(before.standard_error[k] for k in rest)),
+        correlation=(
+            *((*row, *(0.0,) * m) for row in told.correlation),
+            *((*(0.0,) * n, *(float(i == j) for j in range(m))) for i in range(m)),
+        ),
+    )

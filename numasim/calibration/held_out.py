@@ -11,6 +11,7 @@ from numasim.calibration import baselines, ddr, fit, intervals, neighbours, publ
 from numasim.calibration.knobs import near, orbit
 from numasim.calibration.published import Cell, Floats, Host
 from numasim.calibration.twins import Twins
+from numasim.calibration.values import resourced
 from numasim.machine import Machine
 
 Report = Callable[[str, float], None]
@@ -112,7 +113,7 @@ def load(name: str, above: float, told: Report) -> list[Left]:
         return []
     told(f"{name} without its upper levels", -1.0)
     sheet, said = ship.settle(host)
-    base = fit.resourced(neighbours.from_spec(sheet).machine, said)
+    base = resourced(neighbours.from_spec(sheet).machine, said)
     fitted = fit.fit(base, host._replace(curve=None)).machine
 
     def simulated(machine: Machine, shares: Sequence[float]) -> Floats:

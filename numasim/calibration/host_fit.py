@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from numasim.calibration.fit import SHIFT, STEP, Fitted, Report, changed, resourced, value_of
+from numasim.calibration.fit import SHIFT, STEP, Fitted, Report
 from numasim.calibration.host_aims import Aim, aims
 from numasim.calibration.host_base import base as base_of
 from numasim.calibration.host_file import HostFile
 from numasim.calibration.host_twins import HostTwins
 from numasim.calibration.knobs import Knob
 from numasim.calibration.published import Floats
+from numasim.calibration.values import changed, resourced, value_of
 from numasim.errors import UserError
 from numasim.machine import Machine, from_tables
 from numasim.machine.model import Uncertainty

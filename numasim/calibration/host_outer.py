@@ -10,10 +10,10 @@ from itertools import product
 
 import numpy as np
 
-from numasim.calibration.fit import changed, value_of
 from numasim.calibration.host_aims import Aim, of_size, pick
 from numasim.calibration.host_fit import ONE_SIGMA, HostFit, Values
 from numasim.calibration.host_twins import HostTwins
+from numasim.calibration.values import changed, value_of
 from numasim.machine.model import L3
 
 BEYOND = 4  # a chase through so many times the L3 is one through memory
@@ -35,15 +35,15 @@ def outer(fit: HostFit) -> None:
         bounds[LOOKUP] = (0.0, 100.0)
         parts, middle = _parts(fit.machine.l3, l2), chases(fit, 0.5 * l2, 4 * l2)
         sizes = [{**part, "l3.policy": policy} for policy, part in product(POLICIES, parts[::4])]
-        _solved(fit, sizes, near)
+        solved(fit, sizes, near)
         for _ in range(MOST_TURNS):  # what L2 keeps decides what the L3 sees, and the other way round
             before = fit.machine.l2.policy, fit.machine.l3.policy, fit.machine.l3.size_bytes
-            _solved(fit, [{"l2.policy": policy} for policy in OF_L2], [*middle, *near[-2:]])
+            solved(fit, [{"l2.policy": policy} for policy in OF_L2], [*middle, *near[-2:]])
             now = next(k for k, part in enumerate(parts) if part[SIZE] == fit.machine.l3.size_bytes)
             around = parts[max(0, now - 4) : now + 5]
             others = dict.fromkeys((fit.machine.l3.policy, "rrip"))
             sizes = [{**part, "l3.policy": policy} for policy, part in product(others, around)]
-            costs = _solved(fit, sizes, near)
+            costs = solved(fit, sizes, near)
             if before == (fit.machine.l2.policy, fit.machine.l3.policy, fit.machine.l3.size_bytes):
                 break
         best = float(fit.machine.l3.size_bytes)
@@ -63,7 +63,7 @@ def chases(fit: HostFit, low: float, high: float) -> list[Aim]:
     return sorted(found, key=lambda aim: int(aim.keys["size"]))
 
 
-def _solved(fit: HostFit, candidates: Sequence[Values], chosen: Sequence[Aim]) -> list[float]:
+def solved(fit: HostFit, candidates: Sequence[Values], chosen: Sequence[Aim]) -> list[float]:
     """Take the best of some candidates, each with the latencies of L3 and memory that suit it best.
 
     Returns how badly each fits, as HostFit.misfit does.

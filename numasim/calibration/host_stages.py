@@ -7,7 +7,7 @@ tlb                         tlb: second level's latency, entries of both levels,
 chase beyond L2             l3: effective size and policy, lookup_ns; fabric.controller_ns
 c2c, pingpong               fabric.snoop_ns, snoop_dirty_ns, core.atomic_cycles
 chains                      core.fill_buffers
-stride, bandwidth (1 CPU)   prefetchers, core.prefetch_buffers
+stride, chase within pages, bandwidth (1 CPU)   prefetchers, core.prefetch_buffers
 bandwidth (all CPUs)        memory channels, where cores can fill them
 interruptions               os.tick_hz, tick_us
 """
@@ -16,15 +16,17 @@ import statistics
 from collections.abc import Callable
 from itertools import product
 
-from numasim.calibration.fit import value_of
 from numasim.calibration.host_aims import SAME, Aim, of_size, paged_ratio, pick
 from numasim.calibration.host_aims import value_of as measured
 from numasim.calibration.host_fit import HostFit, Values
-from numasim.calibration.host_outer import BEYOND, chases, outer, secant, some
+from numasim.calibration.host_outer import BEYOND, chases, outer, secant, solved, some
+from numasim.calibration.values import value_of
 from numasim.machine.checks import MAX_OUTSTANDING
 
 PREEMPTED_NS = 100_000.0  # what lasts longer is another program's turn or the hypervisor's, not a timer tick
-MOST_FILLS = 16
+MOST_FILLS = 48
+FILLS = (16, 14, 12, 10, 8, 6, 4, 20, 24, 32, 40, MOST_FILLS)  # of equally good ones the first is taken
+AHEAD = (16, 12, 8, 4, 0, 20, 24, 32, 48, 64, 80, 100)  # prefetch buffers
 
 
 def clock(fit: HostFit) -> None:
@@ -145,11 +147,12 @@ def buffers(fit: HostFit) -> None:
     key = "core.fill_buffers"
     if chosen:
         rest = fit.machine.core.prefetch_buffers
-        found = [{key: n, "core.prefetch_buffers": min(rest, MAX_OUTSTANDING - n)} for n in (16, 14, 12, 10, 8, 6, 4)]
+        found = [{key: n, "core.prefetch_buffers": min(rest, MAX_OUTSTANDING - n)} for n in FILLS]
         fit.search(found, chosen, {key: 1.0}, [key])
         best = fit.machine.core.fill_buffers
         near = [n for n in (best + 1, best, best - 1) if 1 <= n <= MOST_FILLS]
-        fit.search([{key: n, "core.prefetch_buffers": min(rest, 28 - n)} for n in near], chosen, {key: 0.5}, [key])
+        found = [{key: n, "core.prefetch_buffers": min(rest, MAX_OUTSTANDING - n)} for n in near]
+        fit.search(found, chosen, {key: 0.5}, [key])
         if best == MOST_FILLS and len(chosen) > 1:
             fit.notes.append(f"{key} ends at {MOST_FILLS}, the most a model has")
 
@@ -161,7 +164,8 @@ def prefetchers(fit: HostFit) -> None:
     chosen = [aim for aim in chosen if aim.keys["pages"] == chosen[0].keys["pages"]]
     one = pick(fit.aims, "bandwidth", lambda k: str(k["cpus"]).isdecimal() and k["ratio"] == "1:0")
     one = [aim for aim in one if int(aim.keys["node"]) <= 0][:1]
-    if not chosen and not one:
+    paged = pick(fit.aims, "chase", of_size(1.1 * fit.machine.l1d.size_bytes, 1 << 50, "", "page"))
+    if not chosen and not one and not paged:
         return
     key, rest = "core.prefetch_buffers", MAX_OUTSTANDING - fit.machine.core.fill_buffers
     # a random chase tells prefetchers that fetch in vain
@@ -171,6 +175,11 @@ def prefetchers(fit: HostFit) -> None:
         {"prefetch.streamer": a, "prefetch.ip_stride": b, "prefetch.next_line": c}
         for a, b, c in product((True, False), repeat=3)
     ]
+    beside = [{"prefetch.region": a, "prefetch.up_down": b} for a, b in product((False, True), repeat=2)]
+    strides = [
+        {"prefetch.ip_stride_distance": far, "prefetch.ip_stride_pages": pages}
+        for far, pages in ((1, False), *product((8, 32, 64, 128, 256), (False, True)))
+    ]
     ahead = [
         {"prefetch.streamer_distance": far, "prefetch.streamer_degree": degree}
         for far, degree in product((8, 16, 20, 32, 64), (1, 2, 4))
@@ -178,11 +187,17 @@ def prefetchers(fit: HostFit) -> None:
     for _ in range(2):  # each of them hangs on the others
         if chosen:
             fit.search(flags, [*chosen, *one, *random], {}, [])
+        if paged:  # what they bring of a random chase shortens it as lower latencies do
+            solved(fit, beside, [*paged, *some(every)])
+        if chosen and fit.machine.prefetch.ip_stride:
+            fit.search(strides, [*chosen, *one], {}, [])
         if fit.machine.prefetch.streamer:
             fit.search(ahead, [*chosen[:2], *one], {}, [])
         if rest and one:
-            found = [{key: n} for n in sorted({rest, *range(0, rest, 2)}, reverse=True)]
-            fit.search(found, [*chosen[:1], *one], {key: 1.0}, [key])
+            fit.search([{key: min(n, rest)} for n in AHEAD], [*chosen[:1], *one], {key: 2.0}, [key])
+            best = fit.machine.core.prefetch_buffers
+            near = [{key: n} for n in (best + 2, best, best - 2) if 0 <= n <= rest]
+            fit.search(near, [*chosen[:1], *one], {key: 1.0}, [key])
             fit.settled[key] = value_of(fit.machine, key) < rest
 
 

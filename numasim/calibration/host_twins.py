@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from numasim.calibration.fit import changed
 from numasim.calibration.host_file import Histogram, Keys, Measurement
 from numasim.calibration.published import Floats
 from numasim.calibration.twins import quiet
+from numasim.calibration.values import changed
 from numasim.machine import Machine
 from numasim.machine.nodes import parse_cpus
 from numasim.results.result import Result
@@ -70,9 +70,16 @@ class HostTwins:
         return self.run("chains", keys, **{"size": size, "lead": lead, "loads": counted, **words})
 
     def _chase(self, one: Measurement) -> Values:
-        """Also, which no host tells, the shares of all loads that look the L3 up, and that go to memory."""
-        result = self.chain(one.keys, int(one.keys["size"]), within=one.keys["within"])
+        """Also, which no host tells, the shares of all loads that look the L3 up, and that go to memory: by what they
+        waited there, as prefetches are looked up and fetched, too."""
+        result, fabric = self.chain(one.keys, int(one.keys["size"]), within=one.keys["within"]), self.machine.fabric
         shares = {name: result.counters[event] / result.access.count for name, event in SHARES.items()}
+        waited = result.access.stack_ns
+        if self.machine.l3.lookup_ns:
+            shares["l3_share"] = waited["l3"] / self.machine.l3.lookup_ns
+        if fabric.controller_ns:
+            rest = waited["fabric"] - 2 * fabric.mesh_ns * shares["l3_share"]
+            shares["memory_share"] = max(0.0, rest) / fabric.controller_ns
         return {"latency_ns": result.access.mean_ns, **shares}
 
     def _tlb(self, one: Measurement) -> Values:

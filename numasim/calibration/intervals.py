@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from numasim.assets import shipped
-from numasim.calibration.fit import changed, value_of
 from numasim.calibration.published import Floats
+from numasim.calibration.values import changed, value_of
 from numasim.errors import UserError
 from numasim.machine import Machine
 from numasim.machine.checks import MAX_OUTSTANDING as MOST_MISSES

@@ -5,6 +5,10 @@ from typing import NamedTuple
 
 from numasim.calibration.published import Cell, Host
 from numasim.machine import Machine
+from numasim.machine.checks import MAX_OUTSTANDING
+
+LOAD = ("memory.dram.rank_switch_ns", "core.prefetch_buffers")  # what full load of a node decides
+LOAD_BOUNDS = {LOAD[0]: (0.0, 20.0), LOAD[1]: (0.0, float(MAX_OUTSTANDING))}
 
 
 class Knob(NamedTuple):
@@ -103,7 +107,10 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
             node = max(k for k, v in enumerate(t.node_vertex) if t.vertices[v] == link.pairs[0][1])
             cxl = [c for c in pick("idle", "far memory") if c.where[1] == node]
             add(f"links.{name}.latency_ns", 0.0, 1000.0, [c for c in cxl if near(machine, c)], "latency")
+            add(f"memory.{name}.remote_ns", 0.0, 500.0, [c for c in cxl if not near(machine, c)], "latency")
     add("fabric.snoop_ns", 0.0, 200.0, c2c["local_L2_to_L2_HIT"] or _snooped(machine, pairs), "latency")
+    if "cross_socket" in pairs and not pick("idle", "across"):
+        add("fabric.snoop_remote_ns", 0.0, 500.0, [pairs["cross_socket"]], "latency")
     add("fabric.snoop_dirty_ns", 0.0, 100.0, c2c["local_L2_to_L2_HITM"], "latency")
     add("fabric.directory_ns", 0.0, 500.0, c2c["remote_HITM_homed_in_reader"], "latency")
     local = pick("bandwidth", "local")
@@ -112,9 +119,8 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
         if "gmi" in machine.links and not host.curve:  # a die's link carries less than its cores could ask for
             add("links.gmi.data_bytes", 64, 512, local, "bandwidth")
         else:
-            add("core.prefetch_buffers", 0, 27, local or peak, "bandwidth")
-            if not local:  # a curve alone: its peak and the latency there decide two values
-                add("memory.dram.rank_switch_ns", 0.0, 20.0, peak, "bandwidth")
+            for key in LOAD if host.curve else LOAD[:1]:  # a curve's peak and the latency there decide both
+                add(key, *LOAD_BOUNDS[key], local or peak, "bandwidth")
     if inner:
         add("links.ondie.data_bytes", 64, 512, pick("bandwidth", "socket"), "bandwidth")
     for name in links:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from numasim.calibration import compose, published
+from numasim.calibration.knobs import LOAD
 from numasim.calibration.spec import Spec
 from numasim.errors import UserError
 from numasim.machine import Machine, from_tables, load
@@ -23,14 +24,20 @@ LINES = (
     ("zen2", "zen3", "zen4"),
     ("neoverse-v1",),
 )
+SWITCH = LOAD[0]
 # what a sheet cannot state; links between sockets go by the name "socket" here, whatever their kind
 VALUES = (
     "fabric.controller_ns", "fabric.home_ns", "fabric.remote_ns", "fabric.snoop_ns", "fabric.snoop_dirty_ns",
-    "fabric.directory_ns", "core.outstanding", "links.socket.latency_ns", "links.socket.data_bytes",
-    "links.ondie.latency_ns", "links.ondie.data_bytes", "links.gmi.latency_ns", "links.gmi.data_bytes",
-    "links.cxl.latency_ns", "links.cxl.data_bytes",
+    "fabric.snoop_remote_ns", "memory.cxl.remote_ns",
+    "fabric.directory_ns", "core.outstanding", "memory.rank_switch", "links.socket.latency_ns",
+    "links.socket.data_bytes", "links.ondie.latency_ns", "links.ondie.data_bytes", "links.gmi.latency_ns",
+    "links.gmi.data_bytes", "links.cxl.latency_ns", "links.cxl.data_bytes",
 )  # fmt: skip
+# of these, what other families or makers have is a better guess than nothing: misses under way a core, and the time
+# between ranks in bursts, which stands for how well a controller uses its channels
+GENERAL = ("core.outstanding", "memory.rank_switch")
 SOCKET_LINKS = ("qpi", "upi", "xgmi")
+STRANGER = 99
 LONE = 0.15  # relative spread of a value that one relative alone knows: the usual one within a family
 FURTHER = 0.3  # of one that only other families know
 ALONE = 0.5  # of one that no measured machine knows
@@ -59,15 +66,21 @@ def relatives(sheet: Spec, without: Collection[str] = ()) -> list[tuple[int, str
 
     Never itself nor its twins, nor those named in `without`.
     """
+    every = others(sheet, without)
+    return sorted([one for one in every if one[0] < STRANGER], key=lambda one: one[:2])
+
+
+def others(sheet: Spec, without: Collection[str] = ()) -> list[tuple[int, str, Machine, Spec]]:
+    """As `relatives`, with the machines of other makers, which are STRANGER generations apart."""
     found, shipped = [], set(names())
     for name in published.names():
         other = published.load(name).sheet
         if name in (sheet.name, *sheet.twin_of, *without) or sheet.name in other.twin_of or name not in shipped:
             continue
-        for line in LINES:
-            if sheet.family in line and other.family in line:
-                found.append((abs(line.index(sheet.family) - line.index(other.family)), name, load(name), other))
-    return sorted(found, key=lambda one: one[:2])
+        line = next((line for line in LINES if sheet.family in line and other.family in line), None)
+        apart = abs(line.index(sheet.family) - line.index(other.family)) if line else STRANGER
+        found.append((apart, name, load(name), other))
+    return found
 
 
 def known(machine: Machine) -> dict[str, float]:
@@ -84,6 +97,8 @@ def known(machine: Machine) -> dict[str, float]:
         found[".".join(parts)] = float(value)
     if "core.prefetch_buffers" in found:
         found["core.outstanding"] = float(machine.core.fill_buffers + machine.core.prefetch_buffers)
+    if SWITCH in found:
+        found["memory.rank_switch"] = found[SWITCH] / machine.memory["dram"].burst_ns
     return found
 
 
@@ -98,7 +113,7 @@ def from_spec(sheet: Spec, without: Collection[str] = ()) -> Neighboured:
     chosen = {key: int(options[len(options) // 2]) for key, options in opened.items()}
     whole = compose.stated(sheet, {**stated, **chosen})
     base = compose.compose(whole)
-    values, said, origins = _values(base, near)
+    values, said, origins = _values(base, near, others(sheet, without))
     machine = _uncertain(compose.compose(whole, values, said), origins, opened)
     return Neighboured(machine, origins, opened)
 
@@ -157,34 +172,41 @@ def _stated(sheet: Spec, key: str) -> float:
 
 
 def _values(
-    base: Machine, near: list[tuple[int, str, Machine, Spec]]
+    base: Machine, near: list[tuple[int, str, Machine, Spec]], every: list[tuple[int, str, Machine, Spec]]
 ) -> tuple[dict[str, float], dict[str, str], dict[str, Origin]]:
     keys = {_real(base, name): name for name in VALUES if _real(base, name)}
     values: dict[str, float] = {}
     said: dict[str, str] = {}
     origins: dict[str, Origin] = {}
     for key, name in keys.items():
-        knowing = [(apart, who, known(model)[name]) for apart, who, model, _ in near if name in known(model)]
-        if not knowing:
-            if not near:
-                key = "core.prefetch_buffers" if name == "core.outstanding" else key
-                origins[key] = Origin((), ALONE, True)
+        asked = every if name in GENERAL else near
+        knowing = [(apart, who, known(model)[name]) for apart, who, model, _ in asked if name in known(model)]
+        closest = min((apart for apart, *_ in knowing), default=STRANGER)
+        specified = name == "core.outstanding" and base.source(LOAD[1]).startswith("specified")
+        if not knowing or (specified and closest):
+            if not near or specified:
+                key = LOAD[1] if name == "core.outstanding" else key
+                origins[key] = Origin((), LONE if specified else ALONE, not specified)
             continue
-        closest = min(apart for apart, *_ in knowing)
-        if closest > near[0][0] and not name.startswith("links."):
+        if closest > (near[0][0] if near else STRANGER) and name not in GENERAL and not name.startswith("links."):
             continue  # the nearest family was measured and needs no such value: what others needed is of their kind
         told = [(who, value) for apart, who, value in knowing if apart == closest]
-        mean = statistics.fmean(value for _, value in told)
+        middle = statistics.median if closest == STRANGER else statistics.fmean
+        mean = middle([value for _, value in told])
         spread = statistics.stdev(v for _, v in told) / mean if len(told) > 1 and mean else LONE
-        origin = Origin(tuple(who for who, _ in told), max(spread, 0.02) if not closest else FURTHER, closest > 0)
+        apart = ALONE if closest == STRANGER else FURTHER
+        origin = Origin(tuple(who for who, _ in told), max(spread, 0.02) if not closest else apart, closest > 0)
         far = ", an extrapolation: none is of the family" if origin.extrapolated else ""
-        text = f"assumed: the mean of {', '.join(origin.relatives)}, which were measured{far}"
+        kind = "median" if closest == STRANGER else "mean"
+        text = f"assumed: the {kind} of {', '.join(origin.relatives)}, which were measured{far}"
         if name == "core.outstanding":
             fills = base.core.fill_buffers
             parts: dict[str, float] = {
                 "core.fill_buffers": min(fills, round(mean)),
                 "core.prefetch_buffers": max(0, round(mean) - fills),
             }
+        elif name == "memory.rank_switch":
+            parts = {SWITCH: round(mean * base.memory["dram"].burst_ns, 4)}
         else:
             parts = {key: round(mean, 3)}
         for part, value in parts.items():
@@ -194,9 +216,11 @@ def _values(
 
 def _real(machine: Machine, name: str) -> str:
     """The machine's key for one of VALUES; empty if it has none."""
-    if name == "core.outstanding":
+    if name in GENERAL:
         return name
     table, part, *rest = name.split(".")
+    if table == "memory":
+        return name if part in machine.memory else ""
     if table != "links":
         return name
     if part == "socket":

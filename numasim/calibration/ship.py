@@ -14,6 +14,7 @@ from numasim.assets import shipped
 from numasim.calibration import compose, ddr, fit, published, written
 from numasim.calibration.published import Host
 from numasim.calibration.spec import Spec
+from numasim.calibration.values import resourced, value_of
 from numasim.errors import UserError
 from numasim.machine import Machine
 
@@ -79,7 +80,7 @@ def fitted(name: str, cells: list[published.Cell] | None = None, curve: bool = T
         host = host._replace(curve=None)
     sheet, said = settle(host)
     base = compose.compose(sheet)
-    base = fit.resourced(base, said)
+    base = resourced(base, said)
     return fit.fit(base, host, cells)
 
 
@@ -109,7 +110,7 @@ def main(names: list[str]) -> None:
         part = Path(f"{target}.part")
         part.write_text(written.text(found.machine, head(name, found, found.machine)), encoding="utf-8")
         part.replace(target)
-        values = ", ".join(f"{knob.key} {fit.value_of(found.machine, knob.key):g}" for knob in found.knobs)
+        values = ", ".join(f"{knob.key} {value_of(found.machine, knob.key):g}" for knob in found.knobs)
         print(f"{name}: {values}", flush=True)
 
 

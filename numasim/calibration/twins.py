@@ -19,7 +19,7 @@ from numasim.workloads.base import ThreadProgram
 from numasim.workloads.chase import INSNS
 
 # MLC switches the prefetchers off while it measures a latency (intel.com/software/mlc)
-QUIET = {"next_line": False, "ip_stride": False, "streamer": False}
+QUIET = {"next_line": False, "ip_stride": False, "region": False, "up_down": False, "streamer": False}
 # shares of the peak at which a curve is simulated; the last is no delay at all
 SHARES = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.95, 1.0)
 C2C = {
@@ -186,15 +186,17 @@ def level(machine: Machine, sockets: int, delay: int, accesses: int, seed: int =
     return Level(sum(g.read_gbps for g in groups.values()), float(groups["chaser"].access.mean_ns))
 
 
-def curve(machine: Machine, measured: Curve, shares: tuple[float, ...] = SHARES) -> list[Level]:
-    """The simulated curve, at about these shares of the measured peak."""
+def curve(
+    machine: Machine, measured: Curve, shares: tuple[float, ...] = SHARES, accesses: int | None = None
+) -> list[Level]:
+    """The simulated curve, at about these shares of the measured peak. accesses: of the chaser, a level."""
     t = machine.topology
     cores = t.cores // t.sockets * measured.sockets - 1
     found = []
     for share in shares:
         full = cores * 64 * machine.core.frequency_ghz / measured.peak_gbps
         delay = 0 if share >= 1 else round(full / share)
-        found.append(level(machine, measured.sockets, delay, 2500 if share > 0.85 else 5000))
+        found.append(level(machine, measured.sockets, delay, accesses or (2500 if share > 0.85 else 5000)))
     return found
 
 

@@ -109,7 +109,7 @@ def _verdict(done: Done) -> int:
 
 def _show(start: Start, done: Done, output: str | None, refits: int) -> None:
     from numasim.calibration.calibrated import fixed_by
-    from numasim.calibration.fit import value_of
+    from numasim.calibration.values import value_of
     from numasim.results.figures import console, put, table
 
     out, found = console(), done.fitted

@@ -7,17 +7,18 @@ length): right for what the core has to itself. Atomics and locks get an event a
 from typing import Any
 
 from numasim.engine import tlb
-from numasim.engine.cache import EXCLUSIVE, hint, known, peek, set_of, sliced_set_of, touch
+from numasim.engine.cache import EXCLUSIVE, set_of, touch
 from numasim.engine.coming import hit_coming, note_coming, when_there
 from numasim.engine.dram import charge
-from numasim.engine.fills import bring
 from numasim.engine.hints import look_ahead
-from numasim.engine.jit import kernel
+from numasim.engine.jit import kernel, rare
 from numasim.engine.joins import join, second_line
 from numasim.engine.lists import push
+from numasim.engine.look import look_further
 from numasim.engine.ops import own_stack
 from numasim.engine.packed import ADDRESS, CLASS, CLASS_MASK, KIND, KIND_MASK, SPLIT
-from numasim.engine.prefetch import fetch_l1, train_streams, train_strides
+from numasim.engine.prefetch import fetch_l1, see_load, train_streams
+from numasim.engine.requests import up_or_down
 from numasim.engine.slots import (
     AT_CORE_OWN,
     AT_OWN,
@@ -36,12 +37,10 @@ from numasim.engine.state import (
     C_OS,
     C_SPLIT,
     C_TLB,
-    E_DTLB_MISS,
     E_L1_MISS,
     E_L2_HIT,
     E_LOAD,
     E_STORE,
-    E_WALK,
     SLOT_SHIFT,
     WIN_SHIFT,
 )
@@ -59,44 +58,6 @@ def after_tick(m: Any, t: int, now: int) -> int:
 
 
 @kernel
-def private(
-    m: Any, core: int, group: int, va: int, klass: int, want: int, level: int, t: int, write: int, missed_l1: bool
-) -> tuple[int, int, int, int, int]:
-    """From t on in the core's own caches, page walk included.
-
-    Returns (line the L3 must give or -1, when, when translated, level still walked, cause of the last step).
-    """
-    translated = t
-    while True:
-        line = want if level == 0 else tlb.entry_line(m.pages, va, level)
-        dirty = write if level == 0 else 0
-        cause, hit = C_L1, False
-        if not missed_l1:
-            i = touch(m.l1, set_of(m.l1, core, line), line >> m.l1.bits)
-            if i >= 0 and (dirty == 0 or m.l1.tag[i] & EXCLUSIVE != 0):
-                hit = True
-                m.l1.tag[i] |= dirty
-                t += m.p.l1
-        if not hit:
-            cause = C_L2
-            t += m.p.l2
-            s = set_of(m.l2, core, line)
-            i = touch(m.l2, s, line >> m.l2.bits)
-            if i < 0 or (dirty and m.l2.tag[i] & EXCLUSIVE == 0):
-                unit = m.core.domain[core]
-                hint(m.l3, sliced_set_of(m.l3, unit, line))
-                return line, t, translated, level, cause
-            if dirty == 0 or peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) < 0:
-                bring(m, core, group, line, m.l2.tag[i] & EXCLUSIVE | dirty, t)
-        if level == 0:
-            return -1, t, translated, 0, cause
-        level = tlb.walked(m.tlb, core, klass, va, level)
-        if level == 0:
-            translated = t
-        missed_l1 = False
-
-
-@kernel
 def hit_l1(
     m: Any, t: int, core: int, x: int, va: int, klass: int, kind: int, at: int, ready: int, start: int, why: int
 ) -> int:
@@ -109,8 +70,8 @@ def hit_l1(
         account_private(m.out, m.win, x, klass, ready - at, why, start - ready, 0, C_L1, m.p.l1)
     if m.front.ops[t]:
         own_stack(m.win.stack, x, ready - at, why, start - ready, 0, C_L1, m.p.l1)
-    if m.p.ip_stride and kind == LOAD:
-        train_strides(m, t, core, klass, va, start)
+    if m.p.follows and kind == LOAD:
+        see_load(m, t, core, klass, va, start)
     return start + (m.p.l1 if kind == LOAD else m.p.cycle)
 
 
@@ -130,6 +91,8 @@ def held_up(m: Any, t: int, core: int, x: int, va: int, want: int, klass: int, k
         if fetched and end != -2 and m.p.streamer:  # a prefetched line is wanted: the L2 sees that too
             train_streams(m, t, core, va, want, klass, start + m.p.l2)
         if end != -2:
+            if m.p.follows > 1:
+                see_joined(m, t, core, va, want, klass, kind, fetched, start)
             return end
     if o.fills[core] <= 0 or o.nfree[core] == 0 or b >= 0:
         o.queue[core] = push(m.win.next, o.queue[core], x)
@@ -168,6 +131,8 @@ def until_miss(m: Any, t: int, core: int, x: int, now: int) -> tuple[int, int, i
                 if kind == LOAD and start < m.core.comes[2 * core + 1]:
                     there = when_there(m.core.coming, core, want)
                     if there > start + m.p.l1:
+                        if m.p.follows > 1:
+                            see_load(m, t, core, klass, va, start)
                         there = hit_coming(m, t, x, klass, at, ready, start, why, there)
                         return there, ready, start, why, kind, True
                 return hit_l1(m, t, core, x, va, klass, kind, at, ready, start, why), ready, start, why, kind, True
@@ -176,24 +141,6 @@ def until_miss(m: Any, t: int, core: int, x: int, now: int) -> tuple[int, int, i
     if end == -2 and plain and kind != PREFETCH:
         count(m.out, klass, E_STORE if kind == STORE else E_LOAD)
     return end, ready, start, why, kind, in_tlb
-
-
-@kernel
-def look_further(
-    m: Any, core: int, group: int, va: int, klass: int, want: int, level: int, start: int, write: int, known_page: int
-) -> tuple[int, int, int, int, int]:
-    """Beyond L1: as `private`. known_page: -1 if the page has to be translated first, 1 if L1 has been looked up."""
-    size = m.pages.block[va >> 21] & 3
-    t = start
-    if known_page < 0:
-        t += m.p.stlb
-        count(m.out, klass, E_DTLB_MISS)
-        if known(m.tlb.l2, core, tlb.number(m.tlb, size, va)):
-            tlb.learn_first(m.tlb, core, size, va)
-        else:
-            level = tlb.walk_from(m.tlb, core, size, va)
-            count(m.out, klass, E_WALK)
-    return private(m, core, group, va, size, want, level, t, write, known_page > 0)
 
 
 @kernel
@@ -297,7 +244,18 @@ def after_miss(m: Any, t: int, core: int, va: int, want: int, klass: int, kind: 
     """The prefetchers see an access that missed L1."""
     if m.p.streamer:
         train_streams(m, t, core, va, want, klass, now)
-    if m.p.ip_stride and kind == LOAD:
-        train_strides(m, t, core, klass, va, now)
+    if m.p.follows and kind == LOAD:
+        see_load(m, t, core, klass, va, now)
+    if m.p.up_down:
+        up_or_down(m, t, core, klass, va, want, now)
     if m.p.next_line:
         fetch_l1(m, t, core, klass, va + 64, now)
+
+
+@rare
+def see_joined(m: Any, t: int, core: int, va: int, want: int, klass: int, kind: int, fetched: bool, now: int) -> None:
+    """The prefetchers see an access to a line that is on its way. fetched: with an L2 prefetch."""
+    if kind == LOAD:
+        see_load(m, t, core, klass, va, now)
+    if fetched and m.p.up_down:
+        up_or_down(m, t, core, klass, va, want, now + m.p.l2)

@@ -27,7 +27,6 @@ from numasim.engine.state import (
     DRAIN,
     E_LOAD,
     NOBODY,
-    SLOT_BITS,
     SLOT_SHIFT,
     WIN_SHIFT,
 )
@@ -38,7 +37,7 @@ from numasim.traces.records import LOCK, UNLOCK
 def arrive(m: Any, a: int, now: int) -> bool:
     """The line reaches the core. Does a page walk go on? (False: the access has its data.)"""
     s, i = m.slot, a << SLOT_SHIFT
-    core, level, line = a >> SLOT_BITS, s.level[i], s.line[i]
+    core, level, line = a >> m.core.slot_bits, s.level[i], s.line[i]
     group = m.front.group[s.thread[i]]
     if s.stage[i] == AT_CORE:
         flags = 0 if s.shared[i] == directory.GRANTED else EXCLUSIVE
@@ -49,7 +48,7 @@ def arrive(m: Any, a: int, now: int) -> bool:
             flags |= writes(s.kind[i])
         if m.p.inclusion != VICTIM and s.source[i] >= 0:
             put_l3(m, core, group, line, 0, now)
-        if s.buffer[i] > 0:
+        if s.buffer[i] > 0 or s.inner[i] > 0:
             bring(m, core, group, line, flags, now)
             flags &= EXCLUSIVE
         put_l2(m, core, group, line, flags, now)
@@ -93,7 +92,7 @@ def complete_joined(m: Any, a: int, now: int) -> None:
         at = w.at[x << WIN_SHIFT]
         if w.note[x << WIN_SHIFT] & 4:
             w.note[x << WIN_SHIFT] &= ~4
-            core = a >> SLOT_BITS
+            core = a >> m.core.slot_bits
             m.core.ready[core] = push(w.next, m.core.ready[core], x)
             continue
         end = max(now, at + m.p.l1)
@@ -121,7 +120,7 @@ def locked(m: Any, a: int, now: int) -> int:
         s.arrived[i] = now
         let_next(m, a, now)
         complete_joined(m, a, now)
-        m.core.fills[a >> SLOT_BITS] += 1
+        m.core.fills[a >> m.core.slot_bits] += 1
         m.core.inflight[a] = -2  # the line may go where it is wanted meanwhile, also to this core's other threads
         return -2
     if s.kind[i] == UNLOCK:
@@ -132,7 +131,7 @@ def locked(m: Any, a: int, now: int) -> int:
             s.again[b << SLOT_SHIFT] = 1
             s.shared[b << SLOT_SHIFT] = directory.PRIVATE
             m.core.inflight[b] = s.want[b << SLOT_SHIFT]
-            m.core.fills[b >> SLOT_BITS] -= 1  # perhaps one too many for a while
+            m.core.fills[b >> m.core.slot_bits] -= 1  # perhaps one too many for a while
             wake_at(m, b, now)
     return -1
 
@@ -141,7 +140,7 @@ def locked(m: Any, a: int, now: int) -> int:
 def complete(m: Any, a: int, now: int) -> None:
     """Slot a's access and those that joined it are done; its buffer goes to the next in line."""
     s, i, w, o = m.slot, a << SLOT_SHIFT, m.win, m.core
-    core, t, x = a >> SLOT_BITS, s.thread[i], s.rec[i]
+    core, t, x = a >> m.core.slot_bits, s.thread[i], s.rec[i]
     let_next(m, a, now)
     if s.join[i] >= 0:
         complete_joined(m, a, now)
@@ -158,7 +157,7 @@ def complete(m: Any, a: int, now: int) -> None:
         for k in range(16):
             s.stack[(a << SLOT_SHIFT) + k] = 0
     o.inflight[a] = -1
-    o.free[(core << SLOT_BITS) + o.nfree[core]] = a & (1 << SLOT_BITS) - 1
+    o.free[(core << o.slot_bits) + o.nfree[core]] = a & (1 << o.slot_bits) - 1
     o.nfree[core] += 1
     o.fills[core] += s.buffer[i]
     o.prefetches[core] += 1 - s.buffer[i]

@@ -42,6 +42,12 @@ def tlb_cache(name: str, units: int, entries: int, ways: int) -> st.Cache:
     return cache(name, units, entries // ways, ways)
 
 
+def follows(prefetch: Any) -> int:
+    """Params.follows."""
+    further = prefetch.region or prefetch.up_down or (prefetch.ip_stride and prefetch.ip_stride_distance > 1)
+    return 2 if further else int(prefetch.ip_stride)
+
+
 def params(machine: Any, coherent: bool) -> st.Params:
     """The constants in picoseconds."""
     core, fabric, prefetch = machine.core, machine.fabric, machine.prefetch
@@ -59,19 +65,25 @@ def params(machine: Any, coherent: bool) -> st.Params:
         dirty=ps(fabric.snoop_dirty_ns),
         home=ps(fabric.home_ns),
         directory=ps(fabric.directory_ns),
-        remote=ps(fabric.remote_ns),
+        snoop_remote=ps(fabric.snoop_remote_ns),
+        trackers=fabric.remote_trackers,
         refill=ps(core.mispredict_cycles * cycle_ns),
         forward=ps(core.forward_cycles * cycle_ns),
         atomic=ps(core.atomic_cycles * cycle_ns),
         split=ps(core.split_cycles * cycle_ns),
         rob=core.rob_entries,
         fills=core.fill_buffers,
-        prefetches=min(core.prefetch_buffers, st.SLOTS - core.fill_buffers),
+        prefetches=core.prefetch_buffers,
         inclusion=INCLUSIONS[machine.l3.inclusion],
         predictor=PREDICTORS[core.branch_predictor],
         predictor_bits=core.predictor_bits,
         next_line=int(prefetch.next_line),
         ip_stride=int(prefetch.ip_stride),
+        stride_distance=prefetch.ip_stride_distance,
+        stride_pages=int(prefetch.ip_stride_pages),
+        region=int(prefetch.region),
+        up_down=int(prefetch.up_down),
+        follows=follows(prefetch),
         streamer=int(prefetch.streamer),
         distance=prefetch.streamer_distance,
         degree=prefetch.streamer_degree,
@@ -96,11 +108,18 @@ def tlbs(machine: Any, cores: int, blocks: int) -> st.Tlbs:
     )
 
 
+def slot_bits(core: Any) -> int:
+    """log2 of the numbers a core's slots take: 5 for up to 28 buffers, 6 for up to 60, 7 for up to 124."""
+    return max(st.FEW_BITS, (core.fill_buffers + core.prefetch_buffers + st.SPARE - 1).bit_length())
+
+
 def cores(machine: Any, used: list[int]) -> st.Core:
     """The cores that run something; `used` are their numbers in the machine."""
     n, topology, core = len(used), machine.topology, machine.core
-    free = zeros(n * 32)
-    free.reshape(-1, 32)[:, : st.SLOTS] = np.arange(st.SLOTS)[::-1]
+    bits = slot_bits(core)
+    slots = (1 << bits) - st.SPARE
+    free = zeros(n << bits)
+    free.reshape(n, -1)[:, :slots] = np.arange(slots)[::-1]
     domain = np.array([topology.core_domain[c] for c in used], np.int64)
     predictor, history = untaught(PREDICTORS[core.branch_predictor], core.predictor_bits, n)
     return st.Core(
@@ -108,16 +127,19 @@ def cores(machine: Any, used: list[int]) -> st.Core:
         node=np.array([topology.core_node[c] for c in used], np.int64),
         vertex=np.array([topology.domain_vertex[d] for d in domain], np.int64),
         fills=zeros(n, core.fill_buffers),
-        prefetches=zeros(n, min(core.prefetch_buffers, st.SLOTS - core.fill_buffers)),
-        nfree=zeros(n, st.SLOTS),
+        prefetches=zeros(n, core.prefetch_buffers),
+        slot_bits=bits,
+        slots=slots,
+        nfree=zeros(n, slots),
         free=free,
-        inflight=zeros(n * 32, -1),
+        inflight=zeros(n << bits, -1),
         queue=zeros(n, -1),
         ready=zeros(n, -1),
         streams=zeros(n * 64, -1),
         coming=zeros(n * 16, -1),
         comes=zeros(n * 2),
-        strides=zeros(n * 256),
+        strides=zeros(n * 512),
+        regions=zeros(n * 256),
         predictor=predictor,
         history=history,
     )
@@ -156,11 +178,11 @@ def window(threads: int) -> st.Window:
 
 
 def slots(n: int) -> st.Slot:
-    """All slots. The stack has its own two host cache lines; what a plain miss does not need comes after it."""
-    words = zeros(n * 32 << st.SLOT_SHIFT)
+    """So many slots. The stack has its own two host cache lines; what a plain miss does not need comes after it."""
+    words = zeros(n << st.SLOT_SHIFT)
     first = [words[k:] for k in range(16)]
     rest = [words[k:] for k in range(32, 32 + len(st.Slot._fields) - 18)]
-    return st.Slot._make([*first, words[16:], *rest, zeros(n * 32)])
+    return st.Slot._make([*first, words[16:], *rest, zeros(n)])
 
 
 def check_tags(m: st.Machine, line_bits: int) -> None:
@@ -281,12 +303,13 @@ def build(
     core_of = [used.index(topology.cpu_core(seat.cpu)) for seat in seats]
     n, threads, nodes = len(used), len(seats), len(machine.node_memory)
     memory = dram(machine, groups)
-    actors = (n << st.SLOT_BITS) + threads + memory.all_channels
+    own_slots = n << slot_bits(machine.core)
+    actors = own_slots + threads + memory.all_channels
     m = st.Machine(
         cores=n,
         threads=threads,
-        fronts=n << st.SLOT_BITS,
-        channels=(n << st.SLOT_BITS) + threads,
+        fronts=own_slots,
+        channels=own_slots + threads,
         p=params(machine, n > 1),
         l1=private_cache("l1d", machine.l1d, n),
         l2=private_cache("l2", machine.l2, n),
@@ -295,7 +318,7 @@ def build(
         core=cores(machine, used),
         front=front(machine, seats, core_of, ring),
         win=window(threads),
-        slot=slots(n),
+        slot=slots(own_slots),
         links=links(topology, memory.all_channels),
         dram=memory,
         dir=directory(pagemap, nodes, n),

@@ -29,6 +29,7 @@ def links(topology: Any, channels: int) -> st.Links:
     return st.Links(
         domain_vertex=column(topology.domain_vertex),
         domain_node=column(topology.domain_node),
+        domain_socket=column(topology.domain_socket),
         hop=hop,
         target=column([edge.target for edge in edges]),
         latency=column([ps(edge.latency_ns) for edge in edges]),
@@ -40,6 +41,8 @@ def links(topology: Any, channels: int) -> st.Links:
         messages=zeros(2 * len(edges) + 2),
         busy=zeros(len(edges) + 1),
         series=zeros(resources * st.SERIES),
+        trackers=zeros(topology.nodes, topology.machine.fabric.remote_trackers),
+        waiting=zeros(topology.nodes, -1),
         resources=resources,
         edges=len(edges),
         vertices=len(topology.vertices),
@@ -73,6 +76,13 @@ def curve_parameters(memory: Any) -> tuple[list[int], list[int]]:
     words = [0] * 23
     words[4], words[16], words[22] = ps(64 / memory.peak_gbps), 1, ps(float(latency[0]))
     return words, [ps(float(v)) for v in latency]
+
+
+def answers(machine: Any) -> st.Array:
+    """What each node's home waits before its memory answers a domain over a link, [domain, node] ps."""
+    t = machine.topology
+    pairs = [(domain, node) for domain in range(t.domains) for node in range(len(machine.node_memory))]
+    return np.array([ps(t.answer_ns(*pair)) for pair in pairs], np.int64)
 
 
 def dram(machine: Any, groups: int) -> st.Dram:
@@ -118,6 +128,7 @@ def dram(machine: Any, groups: int) -> st.Dram:
         nodes=len(nodes),
         all_channels=total,
         all_traffic=groups * len(nodes) * 2,
+        answer=answers(machine),
         curve=curve,
         recent=zeros(len(nodes) * 64),
         traffic=zeros(groups * len(nodes) * 2),

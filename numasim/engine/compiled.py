@@ -18,7 +18,7 @@ from numasim.engine.core import dispatch
 from numasim.engine.jit import CHECK, HAVE_NUMBA, entry, kernel, one_compiles, table, unfold
 from numasim.engine.path import step
 from numasim.engine.slots import AT_CORE, AT_L3, AT_OWN, wake_at
-from numasim.engine.state import K_RUNNING, K_STARVED, SLOT_BITS, SLOT_SHIFT, SLOTS, Array, Machine
+from numasim.engine.state import FEW, FEW_BITS, K_RUNNING, K_STARVED, SLOT_SHIFT, Array, Machine
 from numasim.errors import UserError
 from numasim.traces.records import ATOMIC, LOCK, UNLOCK
 
@@ -31,11 +31,14 @@ class Whole(NamedTuple):
     leaves: int
 
 
-_unfolded: Any = unfold(Whole) if HAVE_NUMBA else None
+# Compiled apart for cores with few slots, with these numbers in it: to load them took 2 to 3 % of the time.
+_few: Any = unfold(Whole, {"slot_bits": FEW_BITS, "slots": FEW}) if HAVE_NUMBA else None
+_many: Any = unfold(Whole, {}) if HAVE_NUMBA else None
 
-BITS = 14
+BITS = 16
 MASK = (1 << BITS) - 1
 NEVER = 1 << 62
+END = NEVER >> BITS  # of simulated time, in ps: 70 s
 
 
 @kernel
@@ -82,7 +85,7 @@ def act(m: Any, tree: Any, a: int, now: int, bound: int, budget: int) -> tuple[i
     if a >= m.fronts:
         thread = a - m.fronts
         core = m.front.core[thread]
-        quiet = m.core.nfree[core] == SLOTS and m.front.open[thread] == 0 and m.p.ip_stride == 0
+        quiet = m.core.nfree[core] == m.core.slots and m.front.open[thread] == 0 and m.p.follows == 0
         quiet = quiet and m.core.comes[2 * core + 1] <= now  # else L1 shows lines that are still on their way from L2
         if m.front.hot[thread] and quiet and m.p.tick_every == 0 and m.front.ops[thread] == 0:
             events, now = links(m, thread, core, a, now, bound, BITS, budget)
@@ -92,7 +95,7 @@ def act(m: Any, tree: Any, a: int, now: int, bound: int, budget: int) -> tuple[i
         t = dispatch(m, thread, now)
     else:
         thread = 0
-        core = a >> SLOT_BITS
+        core = a >> m.core.slot_bits
         kind = s.kind[a << SLOT_SHIFT]
         if s.stage[a << SLOT_SHIFT] == AT_OWN or arrive(m, a, now):
             goes_on = a
@@ -148,7 +151,13 @@ def loop(m: Any, tree: Any, n: int, budget: int) -> int:
 
 @entry
 def _run_table(numbers: Array, budget: int) -> int:
-    both = _unfolded(numbers)
+    both = _few(numbers)
+    return loop(both.machine, both.tree, both.leaves, budget)
+
+
+@entry
+def _run_table_of_many(numbers: Array, budget: int) -> int:
+    both = _many(numbers)
     return loop(both.machine, both.tree, both.leaves, budget)
 
 
@@ -157,15 +166,20 @@ def _run_checked(m: Machine, tree: Array, budget: int) -> int:
     return loop(m, tree, tree.size >> 1, budget)
 
 
+def _compiled(m: Machine) -> Any:
+    """Which of the loops runs a machine."""
+    return _run_checked if CHECK else _run_table if m.core.slots == FEW else _run_table_of_many
+
+
 def runner(m: Machine, tree: Array) -> Callable[[int], int]:
     """What runs at most about so many events; all state is in m and tree, so call it again to go on."""
     if CHECK or not HAVE_NUMBA:
         return lambda budget: int(_run_checked(m, tree, budget))
     whole = Whole(m, tree, tree.size >> 1)
-    numbers = table(whole)
+    numbers, compiled = table(whole), _compiled(m)
 
     def run(budget: int, _alive: Whole = whole) -> int:  # the table has addresses only
-        return int(_run_table(numbers, budget))
+        return int(compiled(numbers, budget))
 
     return run
 
@@ -176,7 +190,9 @@ def agenda(m: Machine) -> Array:
     n = 1 << (actors - 1).bit_length()
     if n > MASK + 1:
         raise UserError(
-            f"{m.cores} cores and {m.threads} threads", "machine", "fewer at once: 32 a core, at most 16384"
+            f"{m.cores} cores and {m.threads} threads",
+            "machine",
+            f"fewer at once: {1 << m.core.slot_bits} a core, at most {MASK + 1}",
         )
     tree = np.full(2 * n, NEVER, np.int64)
     for t in range(m.threads):
@@ -187,6 +203,5 @@ def agenda(m: Machine) -> Array:
 def warm_up(m: Machine) -> None:
     """Compile, or load from the disk cache; of several processes one compiles."""
     empty = np.full(2, NEVER, np.int64)
-    compiled = _run_checked if CHECK else _run_table
-    with nullcontext() if getattr(compiled, "signatures", True) else one_compiles():
+    with nullcontext() if getattr(_compiled(m), "signatures", True) else one_compiles():
         runner(m, empty)(0)

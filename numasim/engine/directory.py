@@ -10,7 +10,7 @@ from typing import Any
 from numasim.engine.cache import DIRTY, EXCLUSIVE, peek, remove, set_of, sliced_set_of
 from numasim.engine.jit import kernel, rare
 from numasim.engine.lists import pop, push
-from numasim.engine.state import SLOT_BITS, SLOT_SHIFT, SLOTS
+from numasim.engine.state import SLOT_SHIFT
 from numasim.engine.vectors import lowest
 
 SHARED = 1 << 15  # flag in Directory.page
@@ -26,24 +26,24 @@ def set_bit(d: Any, line: int, core: int) -> None:
 
 
 @rare
-def becomes_shared(d: Any, s: Any, inflight: Any, at_l3: int, in_core: int, page: int) -> None:
+def becomes_shared(d: Any, s: Any, o: Any, at_l3: int, in_core: int, page: int) -> None:
     """A second core touches the page. What the first has on its way is entered, or has to ask when it comes there."""
     first = d.page[page] - 1
     d.page[page] |= SHARED
-    for k in range(SLOTS):
-        a = first << SLOT_BITS | k
-        o = a << SLOT_SHIFT
-        if inflight[a] >= 0 and s.page[o] == page and s.shared[o] == PRIVATE and s.level[o] == 0:
-            if s.stage[o] == at_l3:
-                s.shared[o] = ASK
-            elif s.stage[o] > at_l3 and s.stage[o] != in_core:
-                d.state[inflight[a]] |= a + 1 << BUSY
-                set_bit(d, inflight[a], first)
-                s.shared[o] = EXCLUSIVELY
+    for k in range(o.slots):
+        a = first << o.slot_bits | k
+        i = a << SLOT_SHIFT
+        if o.inflight[a] >= 0 and s.page[i] == page and s.shared[i] == PRIVATE and s.level[i] == 0:
+            if s.stage[i] == at_l3:
+                s.shared[i] = ASK
+            elif s.stage[i] > at_l3 and s.stage[i] != in_core:
+                d.state[o.inflight[a]] |= a + 1 << BUSY
+                set_bit(d, o.inflight[a], first)
+                s.shared[i] = EXCLUSIVELY
 
 
 @kernel
-def is_shared(d: Any, s: Any, inflight: Any, at_l3: int, in_core: int, core: int, page: int) -> bool:
+def is_shared(d: Any, s: Any, o: Any, at_l3: int, in_core: int, core: int, page: int) -> bool:
     """Does another core use this page too? The first core to touch it claims it."""
     p = d.page[page]
     if p == core + 1:
@@ -52,7 +52,7 @@ def is_shared(d: Any, s: Any, inflight: Any, at_l3: int, in_core: int, core: int
         d.page[page] = core + 1
         return False
     if p & SHARED == 0:
-        becomes_shared(d, s, inflight, at_l3, in_core, page)
+        becomes_shared(d, s, o, at_l3, in_core, page)
     return True
 
 

@@ -20,7 +20,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -115,9 +115,9 @@ def _prune(root: Path, keep: Path) -> None:
 CACHE = cache_folder() if HAVE_NUMBA else ""
 
 
-def is_compiled() -> bool:
-    """Does the disk cache hold this engine's compiled code?"""
-    return bool(CACHE) and any(Path(CACHE).rglob("compiled._run*.nbc"))
+def is_compiled(loop: str) -> bool:
+    """Does the disk cache hold this engine's compiled code of a loop, one of those in compiled.py?"""
+    return bool(CACHE) and any(Path(CACHE).rglob(f"compiled.{loop}-*.nbc"))
 
 
 def entry(f: F) -> F:
@@ -172,21 +172,21 @@ if HAVE_NUMBA:
         """A nested NamedTuple in a table: one pointer, where in the table it begins. Its fields are loaded where they
         are used, as those of a C struct are."""
 
-        def __init__(self, cls: Any) -> None:
+        def __init__(self, cls: Any, fixed: Mapping[str, int]) -> None:
             self.fields: dict[str, tuple[Any, int]] = {}
-            self.words = 0
+            self.words, self.fixed = 0, fixed
             for name, hint in get_type_hints(cls).items():
-                kind = _kind(hint)
+                kind = _kind(hint, fixed)
                 self.fields[name] = kind, self.words
                 self.words += kind.words if isinstance(kind, Ref) else 1
-            super().__init__(name=f"Ref({cls.__module__}.{cls.__qualname__})")
+            super().__init__(name=f"Ref({cls.__module__}.{cls.__qualname__}, {sorted(fixed.items())})")
 
-    def _kind(hint: Any) -> Any:
+    def _kind(hint: Any, fixed: Mapping[str, int]) -> Any:
         """numba's type of a field: a number, a nested NamedTuple, else a pointer to the array's elements."""
         if hint is int:
             return types.int64
         if isinstance(hint, type) and issubclass(hint, tuple):
-            return Ref(hint)
+            return Ref(hint, fixed)
         return types.CPointer(types.uint32 if get_args(get_args(hint)[1]) == (np.uint32,) else types.int64)
 
     @register_model(Ref)
@@ -204,15 +204,17 @@ if HAVE_NUMBA:
     @lower_getattr_generic(Ref)
     def _load_field(context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
         field, offset = kind.fields[name]
+        if name in kind.fixed:
+            return I64(kind.fixed[name])
         where = builder.gep(value, [I64(offset)], source_etype=I64)
         if isinstance(field, Ref):
             return where
         word = builder.load(where, typ=I64)
         return builder.inttoptr(word, context.get_value_type(field)) if isinstance(field, types.CPointer) else word
 
-    def unfold(cls: Any) -> Any:
-        """A function table -> cls, for compiled code."""
-        whole = Ref(cls)
+    def unfold(cls: Any, fixed: Mapping[str, int]) -> Any:
+        """A function table -> cls, for compiled code. fixed: fields that are these numbers, whatever the table says."""
+        whole = Ref(cls, fixed)
 
         @intrinsic
         def unfolded(typingctx: Any, numbers: Any) -> Any:

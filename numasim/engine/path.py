@@ -11,9 +11,11 @@ from numasim.engine.slots import (
     AT_CORE,
     AT_DIRECTORY,
     AT_GIVER,
+    AT_HOME,
     AT_L3,
     AT_LINK,
     AT_MEMORY,
+    AT_TRACKER,
     writes,
 )
 from numasim.engine.stacks import count
@@ -32,9 +34,9 @@ from numasim.engine.state import (
     E_REMOTE,
     EVENT_WORDS,
     K_COUNTING,
-    SLOT_BITS,
     SLOT_SHIFT,
 )
+from numasim.engine.trackers import give_tracker, leave, take_tracker
 
 
 @kernel
@@ -42,8 +44,9 @@ def to_memory(m: Any, a: int, now: int) -> int:
     """The request leaves its domain's L3 for the line's node."""
     s, i = m.slot, a << SLOT_SHIFT
     node = s.line[i] >> m.pages.node_shift
-    here = m.core.vertex[a >> SLOT_BITS]
-    count(m.out, s.klass[i], E_LOCAL if m.core.node[a >> SLOT_BITS] == node else E_REMOTE)
+    core = a >> m.core.slot_bits
+    here = m.core.vertex[core]
+    count(m.out, s.klass[i], E_LOCAL if m.core.node[core] == node else E_REMOTE)
     count(m.out, s.klass[i], E_L3_MISS)
     if m.control[K_COUNTING]:
         m.dram.traffic[(m.front.group[s.thread[i]] * m.dram.nodes + node) * 2] += 1
@@ -53,7 +56,7 @@ def to_memory(m: Any, a: int, now: int) -> int:
         s.stage[i] = AT_MEMORY
         return now + m.p.controller
     s.vertex[i] = here
-    s.stage[i] = AT_LINK
+    leave(m, a, core, node)
     s.then[i] = AT_MEMORY
     s.data[i] = 0
     return now
@@ -63,7 +66,7 @@ def to_memory(m: Any, a: int, now: int) -> int:
 def look_up_l3(m: Any, a: int, now: int) -> int:
     """The domain's own L3 (its look-up time has been paid): when the slot acts next."""
     s, i = m.slot, a << SLOT_SHIFT
-    core, line = a >> SLOT_BITS, s.line[i]
+    core, line = a >> m.core.slot_bits, s.line[i]
     count(m.out, s.klass[i], E_L3)
     if touch(m.l3, sliced_set_of(m.l3, m.core.domain[core], line), line >> m.l3.bits) >= 0:
         charge(s, a, C_FABRIC, m.p.mesh)
@@ -77,7 +80,7 @@ def look_up_l3(m: Any, a: int, now: int) -> int:
 def at_directory(m: Any, a: int, now: int) -> int:
     """A line of a shared page: who gives it? When the slot acts next, -1 if the line is on its way to another core."""
     s, i, p = m.slot, a << SLOT_SHIFT, m.p
-    core, line = a >> SLOT_BITS, s.line[i]
+    core, line = a >> m.core.slot_bits, s.line[i]
     if directory.is_busy(m.dir, line):
         s.arrived[i] = now
         directory.wait(m.dir, s.next, line, a)
@@ -94,6 +97,8 @@ def at_directory(m: Any, a: int, now: int) -> int:
         return look_up_l3(m, a, now)
     count(m.out, s.klass[i], E_HITM if dirty else E_HIT)
     snoop = (p.snoop if giver != directory.CACHE else 0) + (p.dirty if giver == directory.CORE_DIRTY else 0)
+    if m.links.domain_socket[domain] != m.links.domain_socket[m.core.domain[core]]:
+        snoop += p.snoop_remote
     charge(s, a, C_COH, snoop)
     s.source[i] = -1
     if domain == m.core.domain[core]:
@@ -102,7 +107,7 @@ def at_directory(m: Any, a: int, now: int) -> int:
         return now + snoop + p.mesh
     s.vertex[i] = m.core.vertex[core]
     s.to[i] = m.links.domain_vertex[domain]
-    s.stage[i] = AT_LINK
+    leave(m, a, core, m.links.domain_node[domain])
     s.then[i] = AT_GIVER
     s.data[i] = 0
     s.bank[i] = snoop
@@ -128,18 +133,22 @@ def over_link(m: Any, a: int, now: int) -> int:
     if s.then[i] == AT_CORE:
         charge(s, a, C_FABRIC, m.p.mesh)
         return arrives + m.p.mesh
+    if s.then[i] == AT_HOME:
+        return arrives
     charge(s, a, C_FABRIC, m.p.home)
     if s.then[i] == AT_MEMORY:
-        charge(s, a, C_COH, m.p.remote)
-        return arrives + m.p.home + m.p.remote + m.p.controller
+        domain, node = m.core.domain[a >> m.core.slot_bits], s.line[i] >> m.pages.node_shift
+        wait = m.dram.answer[domain * m.dram.nodes + node]
+        charge(s, a, C_COH, wait)
+        return arrives + m.p.home + wait + m.p.controller
     return arrives + m.p.home + s.bank[i]
 
 
 @kernel
 def head_home(m: Any, a: int, now: int) -> int:
-    """The line is at slot.vertex's end of the fabric and starts back: when the slot acts next."""
+    """The line is at slot.to, and starts back if that is not its core's vertex: when the slot acts next."""
     s, i = m.slot, a << SLOT_SHIFT
-    here = m.core.vertex[a >> SLOT_BITS]
+    here = m.core.vertex[a >> m.core.slot_bits]
     if s.to[i] == here:
         charge(s, a, C_FABRIC, m.p.mesh)
         s.stage[i] = AT_CORE
@@ -148,7 +157,7 @@ def head_home(m: Any, a: int, now: int) -> int:
     s.to[i] = here
     s.data[i] = 1
     s.stage[i] = AT_LINK
-    s.then[i] = AT_CORE
+    s.then[i] = AT_HOME if s.tracked[i] else AT_CORE
     return now
 
 
@@ -164,7 +173,9 @@ def step(m: Any, a: int, now: int) -> tuple[int, int, int, int]:
             s.stage[i] = AT_DIRECTORY
             return now + m.p.l3, -1, -1, -1
         return look_up_l3(m, a, now + m.p.l3), -1, -1, -1
-    if stage == AT_LINK:
+    if AT_TRACKER <= stage <= AT_LINK:
+        if stage == AT_TRACKER and not take_tracker(m, a, now):
+            return -1, -1, -1, -1
         return over_link(m, a, now), -1, -1, -1
     if stage == AT_MEMORY:
         node = s.line[i] >> m.pages.node_shift
@@ -179,4 +190,6 @@ def step(m: Any, a: int, now: int) -> tuple[int, int, int, int]:
         return -1, s.source[i] if channel >= 0 else -1, channel, start
     if stage == AT_DIRECTORY:
         return at_directory(m, a, now), -1, -1, -1
-    return head_home(m, a, now), -1, -1, -1  # AT_GIVER
+    if stage == AT_HOME:
+        give_tracker(m, a, now)
+    return head_home(m, a, now), -1, -1, -1  # or AT_GIVER

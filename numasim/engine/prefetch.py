@@ -4,27 +4,27 @@ Streamer (L2): two accesses in a row to rising lines of a 4 KiB page make it run
 lines, `degree` at a time. Next line and IP stride (L1): the line after a missed one; the address one stride on from an
 instruction whose last two strides were equal. Source: Intel 64 and IA-32 Architectures Optimization Reference Manual,
 "Data prefetching".
+
+With a distance of more than one, IP stride runs ahead as a streamer does, by lines at least, and if `ip_stride_pages`
+into further pages. Source: AMD, Software Optimization Guide for Family 19h (56665), "Data Prefetch": L1 Stream and L1
+Stride; how far they run is not published. The region prefetcher and up/down: regions.py, requests.py.
 """
 
 from typing import Any
 
+from numasim.engine import tlb
 from numasim.engine.cache import peek, set_of
-from numasim.engine.jit import kernel, rare
+from numasim.engine.jit import rare
+from numasim.engine.regions import train_regions
+from numasim.engine.requests import LINES, ask_l1, in_l2, mapped, same_page
 from numasim.engine.slots import find_inflight, leave_core, take_slot
 from numasim.engine.stacks import count
 from numasim.engine.state import E_PREFETCH, SLOT_SHIFT
-from numasim.engine.tlb import physical
 from numasim.traces.records import PREFETCH
 
 PAGE, LAST, RUNS, ASKED = range(4)
-LINES = 64  # of a 4 KiB page, beyond which neither runs
 STREAMS, SITES = 16, 64
-
-
-@kernel
-def in_l2(m: Any, core: int, line: int) -> bool:
-    """Does the core's L2 have the line?"""
-    return peek(m.l2, set_of(m.l2, core, line), line >> m.l2.bits) >= 0
+AT_ONCE = 4  # lines that IP stride asks for at a time
 
 
 @rare
@@ -70,26 +70,49 @@ def train_streams(m: Any, t: int, core: int, va: int, line: int, klass: int, now
 
 
 @rare
-def next_stride(strides: Any, core: int, site: int, va: int) -> int:
-    """An instruction loads from an address: the address expected next, -1 if nothing is."""
-    o = (core * SITES + (site & SITES - 1)) << 2
+def steady_stride(strides: Any, core: int, site: int, va: int) -> int:
+    """An instruction loads from an address: its stride, if the last ones were equal, else 0."""
+    o = (core * SITES + (site & SITES - 1)) << 3
     if strides[o] != site + 1:
         strides[o] = site + 1
         strides[o + 1] = va
         strides[o + 2] = 0
         strides[o + 3] = 0
-        return -1
+        return 0
     stride = va - strides[o + 1]
     strides[o + 1] = va
     if stride == 0:
-        return -1
+        return 0
     if stride != strides[o + 2]:
         strides[o + 2] = stride
         strides[o + 3] = 0
-        return -1
+        strides[o + 4] = va
+        return 0
     strides[o + 3] = min(strides[o + 3] + 1, 3)
-    ahead = va + stride
-    return ahead if strides[o + 3] >= 2 and ahead >> 12 == va >> 12 and ahead >> 6 != va >> 6 else -1
+    return stride if strides[o + 3] >= 2 else 0
+
+
+@rare
+def run_on(m: Any, t: int, core: int, klass: int, va: int, stride: int, now: int) -> None:
+    """An instruction goes on in equal steps: ask for the next lines, as far ahead as IP stride runs."""
+    strides, o = m.core.strides, (core * SITES + (klass & SITES - 1)) << 3
+    if va >> 6 == va - stride >> 6:
+        return  # still in the same line
+    step = stride if abs(stride) >= 64 else 64 if stride > 0 else -64
+    ahead = max((strides[o + 4] - va) // step, 0)  # steps that have been asked for
+    asked = 0
+    while ahead < m.p.stride_distance and asked < AT_ONCE:
+        there = va + (ahead + 1) * step
+        known = same_page(m.pages, va, there)
+        if not known:
+            if not m.p.stride_pages or not mapped(m.pages, there):
+                break
+            known = tlb.first_level(m.tlb, core, m.pages.block[there >> 21] & 3, there)
+        if not ask_l1(m, t, core, klass, there, known, now):
+            break
+        ahead += 1
+        asked += 1
+    strides[o + 4] = va + ahead * step
 
 
 @rare
@@ -98,7 +121,7 @@ def fetch_l1(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
     o = m.core
     if va & 4095 == 0 or o.fills[core] <= 1 or o.nfree[core] <= 1:
         return
-    line = physical(m.pages, va)
+    line = tlb.physical(m.pages, va)
     known = peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) >= 0 or in_l2(m, core, line)
     if not known and find_inflight(m, core, line) < 0:
         a = take_slot(m, core, t, line, va, klass, PREFETCH, now + m.p.l2, -1, 1)
@@ -110,6 +133,17 @@ def fetch_l1(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
 @rare
 def train_strides(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
     """The L1 sees a load of an instruction."""
-    ahead = next_stride(m.core.strides, core, klass, va)
-    if ahead >= 0:
-        fetch_l1(m, t, core, klass, ahead, now)
+    stride = steady_stride(m.core.strides, core, klass, va)
+    if stride != 0 and m.p.stride_distance > 1:
+        run_on(m, t, core, klass, va, stride, now)
+    elif stride != 0 and va + stride >> 12 == va >> 12 and va + stride >> 6 != va >> 6:
+        fetch_l1(m, t, core, klass, va + stride, now)
+
+
+@rare
+def see_load(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
+    """The L1 sees a load: those of its prefetchers that follow instructions learn."""
+    if m.p.ip_stride:
+        train_strides(m, t, core, klass, va, now)
+    if m.p.region:
+        train_regions(m, t, core, klass, va, now)

@@ -29,8 +29,9 @@ from numasim.engine.path import (
     look_up_l3,
     over_link,
 )
-from numasim.engine.slots import AT_BUS, AT_CORE, AT_DIRECTORY, AT_L3, AT_LINK, AT_MEMORY, AT_OWN
-from numasim.engine.state import C_L3, K_RUNNING, K_STARVED, SLOT_BITS, SLOT_SHIFT, Machine
+from numasim.engine.slots import AT_BUS, AT_CORE, AT_DIRECTORY, AT_HOME, AT_L3, AT_LINK, AT_MEMORY, AT_OWN, AT_TRACKER
+from numasim.engine.state import C_L3, K_RUNNING, K_STARVED, SLOT_SHIFT, Machine
+from numasim.engine.trackers import give_tracker, take_tracker
 from numasim.traces.records import ATOMIC, LOCK, UNLOCK
 
 Process = Generator[Event, Any, None]
@@ -128,10 +129,10 @@ class Reference:
                 when = locked(m, a, now)
             if goes_on < 0 and when == -1:
                 complete(m, a, now)
-                settle(m, a >> SLOT_BITS, -1, now)
+                settle(m, a >> m.core.slot_bits, -1, now)
                 self.wake(-1)
                 return
-            settle(m, a >> SLOT_BITS, goes_on, now)
+            settle(m, a >> m.core.slot_bits, goes_on, now)
             when = max(when, self.wake(a), -1)
             if when < 0:  # it waits for a lock
                 when = yield self.sleep(a)
@@ -150,11 +151,16 @@ class Reference:
             when = look_up_l3(m, a, clock.ps + m.p.l3)
         while s.stage[i] != AT_CORE:
             yield clock.at(when, a)
-            if s.stage[i] == AT_LINK:
+            if s.stage[i] == AT_TRACKER and not take_tracker(m, a, clock.ps):
+                when = yield self.sleep(a)  # all of its node's are taken
+            elif s.stage[i] == AT_LINK:
                 when = over_link(m, a, clock.ps)
             elif s.stage[i] == AT_MEMORY:
                 when = yield from self.memory(a)
-            else:  # another core, or another domain's L3, has the line
+            else:  # another core, or another domain's L3, has the line; or it is back
+                if s.stage[i] == AT_HOME:
+                    give_tracker(m, a, clock.ps)
+                    self.wake(-1)
                 when = head_home(m, a, clock.ps)
         return when
 

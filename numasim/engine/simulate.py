@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numasim.engine import state as st
-from numasim.engine.build import Seat, build
+from numasim.engine.build import Seat, build, slot_bits
 from numasim.engine.counted import raw_result
 from numasim.engine.feed import Classes, Feed, Length, Numbers
 from numasim.engine.output import RawResult
@@ -117,7 +117,7 @@ class Run:
 
     def compiled(self, progress: Progress | None = None) -> bool:
         """Run to the end with the compiled scheduler. False if Ctrl-C ended it early."""
-        from numasim.engine.compiled import NEVER, agenda, runner, warm_up
+        from numasim.engine.compiled import END, NEVER, agenda, runner, warm_up
 
         m, tree = self.m, agenda(self.m)
         warm_up(m)
@@ -127,7 +127,8 @@ class Run:
                 run(SLICE)
                 self._check(m)
                 if (tree > NEVER).any():
-                    raise UserError("more than 281 s of simulated time", "workload", "a shorter run or faster arrivals")
+                    what = f"more than {END // 10**12} s of simulated time"
+                    raise UserError(what, "workload", "a shorter run or faster arrivals")
                 if m.control[st.K_STARVED]:
                     self.feed_starved(m)
                 pulse(m)
@@ -169,6 +170,11 @@ class Run:
     def result(self, cpu_s: float, partial: bool = False) -> RawResult:
         """Everything counted, as plain arrays."""
         return raw_result(self, cpu_s, partial)
+
+
+def loop_of(machine: Any) -> str:
+    """Name of the compiled loop that runs a machine: one for cores with few slots, one for those with many."""
+    return "_run_table" if slot_bits(machine.core) == st.FEW_BITS else "_run_table_of_many"
 
 
 def _operations(t: Thread) -> int:

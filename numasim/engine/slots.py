@@ -5,11 +5,12 @@ from typing import Any
 from numasim.engine import tlb
 from numasim.engine.directory import is_shared
 from numasim.engine.dram import charge
-from numasim.engine.jit import kernel
-from numasim.engine.state import C_FABRIC, SLOT_BITS, SLOT_SHIFT, SLOTS
+from numasim.engine.jit import kernel, rare
+from numasim.engine.state import C_FABRIC, FEW, SLOT_SHIFT
 from numasim.traces.records import LOAD, PREFETCH
 
-(AT_OWN, AT_L3, AT_DIRECTORY, AT_LINK, AT_MEMORY, AT_BUS, AT_GIVER, AT_CORE, AT_CORE_OWN, AT_DONE) = range(10)
+(AT_OWN, AT_L3, AT_DIRECTORY, AT_TRACKER, AT_LINK, AT_MEMORY, AT_BUS, AT_GIVER, AT_HOME, AT_CORE, AT_CORE_OWN,
+ AT_DONE) = range(12)  # fmt: skip
 # up to AT_L3 a slot has not asked the directory; from AT_CORE on it acts in its core
 
 
@@ -30,18 +31,28 @@ def writes(kind: int) -> int:
 @kernel
 def find_inflight(m: Any, core: int, line: int) -> int:
     """The slot that brings the line to this core, -1. (All are compared: a loop of fixed length is vectorised.)"""
-    found = -1
-    first = core << SLOT_BITS
-    for k in range(SLOTS):
-        if m.core.inflight[first + k] == line:
+    o, found = m.core, -1
+    first = core << o.slot_bits
+    for k in range(FEW):
+        if o.inflight[first + k] == line:
             found = first + k
+    return max(found, find_further(o.inflight, first + FEW, first + o.slots, line)) if o.slots > FEW else found
+
+
+@rare
+def find_further(inflight: Any, first: int, end: int, line: int) -> int:
+    """The same among a core's slots beyond the first few."""
+    found = -1
+    for a in range(first, end):
+        if inflight[a] == line:
+            found = a
     return found
 
 
 @kernel
 def nothing_inflight(m: Any, core: int) -> bool:
     """Are all slots of the core free?"""
-    return m.core.nfree[core] == SLOTS
+    return m.core.nfree[core] == m.core.slots
 
 
 @kernel
@@ -55,7 +66,7 @@ def take_slot(
     else:
         o.prefetches[core] -= 1
     o.nfree[core] -= 1
-    a = core << SLOT_BITS | o.free[(core << SLOT_BITS) + o.nfree[core]]
+    a = core << o.slot_bits | o.free[(core << o.slot_bits) + o.nfree[core]]
     s, i = m.slot, a << SLOT_SHIFT
     o.inflight[a] = want
     s.want[i] = want
@@ -69,6 +80,7 @@ def take_slot(
     s.buffer[i] = buffer
     s.probe[i] = 0
     s.again[i] = 0
+    s.inner[i] = 0
     s.moved[i] = 0
     s.demand[i] = buffer
     s.level[i] = 0
@@ -87,6 +99,6 @@ def leave_core(m: Any, a: int, core: int, line: int, level: int, when: int) -> N
     charge(s, a, C_FABRIC, m.p.mesh)
     if m.p.coherent:
         s.page[i] = tlb.page_index(m.pages, s.va[i])
-        if is_shared(m.dir, s, m.core.inflight, AT_L3, AT_CORE_OWN, core, s.page[i]) and level == 0:
+        if is_shared(m.dir, s, m.core, AT_L3, AT_CORE_OWN, core, s.page[i]) and level == 0:
             s.shared[i] = 1
     wake_at(m, a, when + m.p.mesh)

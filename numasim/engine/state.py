@@ -3,8 +3,8 @@
 All times are int64 picoseconds. Arrays that describe one thing in several words are views into one array, so that a
 thing lies in few host cache lines: field[i << SHIFT] of thing i.
 
-Actors, in the order in which simultaneous events run: slots (a miss on its way; core << SLOT_BITS | k), then front
-ends (one a thread), then memory channels.
+Actors, in the order in which simultaneous events run: slots (a miss on its way; core << Core.slot_bits | k), then
+front ends (one a thread), then memory channels.
 """
 
 from typing import Any, NamedTuple
@@ -35,7 +35,8 @@ EVENTS = (
  E_INVALIDATED, E_BRANCH, E_MISPREDICTED, E_PREFETCH, E_SPLIT) = range(18)  # fmt: skip
 EVENT_WORDS = 32
 
-SLOT_BITS, SLOTS = 5, 28  # slots a core: fill buffers and prefetch buffers together
+FEW_BITS, SPARE = 5, 4
+FEW = (1 << FEW_BITS) - SPARE  # slots of a core with as many buffers or fewer; others have a power of two less SPARE
 RING = 256  # records a thread's window holds
 SLOT_SHIFT, WIN_SHIFT = 6, 3
 OCTAVES, PER = 36, 64  # latency histogram: 64 buckets a power of two from 1.024 ns up: half a bucket is 0.8 %
@@ -72,7 +73,8 @@ class Params(NamedTuple):
     dirty: int
     home: int
     directory: int  # reading the directory in the home's memory
-    remote: int  # a home's wait for snoops before its memory answers another domain
+    snoop_remote: int  # more for a line of another socket
+    trackers: int  # requests of a node under way to others, 0 for any number
     refill: int  # cycles after a mispredicted branch
     forward: int
     atomic: int
@@ -85,6 +87,11 @@ class Params(NamedTuple):
     predictor_bits: int
     next_line: int
     ip_stride: int
+    stride_distance: int  # strides IP stride runs ahead
+    stride_pages: int  # 1: into further pages
+    region: int
+    up_down: int
+    follows: int  # 1: a prefetcher follows loads by instruction; 2: also those of lines that are on their way
     streamer: int
     distance: int  # lines the streamer runs ahead
     degree: int  # lines it asks for at a time
@@ -101,15 +108,18 @@ class Core(NamedTuple):
     vertex: Array
     fills: Array  # free fill buffers
     prefetches: Array  # free prefetch buffers
+    slot_bits: int  # log2 of the numbers that a core's slots take: FEW_BITS where they are FEW
+    slots: int  # a core's: SPARE less than these
     nfree: Array
-    free: Array  # [core, 32] numbers of free slots, a stack
-    inflight: Array  # [core, 32] line on its way in that slot, -1
+    free: Array  # [core, 1 << slot_bits] numbers of free slots, a stack
+    inflight: Array  # [core, 1 << slot_bits] line on its way in that slot, -1
     queue: Array  # records waiting for a fill buffer (list of window entries)
     ready: Array  # records ready to execute (list of window entries)
     streams: Array  # [core, 16 streams, 4]: page, last line, run, asked up to
     coming: Array  # [core, 8, 2] lines lately found in L2, when they are in L1
     comes: Array  # [core, 2] which of these is next; when the last of them is there
-    strides: Array  # [core, 64 sites, 4]: site, last address, stride, confidence
+    strides: Array  # [core, 64 sites, 8]: site, last address, stride, confidence, asked up to
+    regions: Array  # [core, 64 sites, 4]: page + 1, lines touched, and what is known of the instruction: regions.py
     predictor: Array  # [core, 3 tables] two-bit counters; of TAGE see tage.py
     history: Array  # the last outcomes; of TAGE [core, WORDS]
 
@@ -194,6 +204,8 @@ class Slot(NamedTuple):
     row: Array
     moved: Array  # DIRTY: the only up-to-date copy of the line comes with it
     again: Array  # 1: comes back for a lock it has waited for
+    inner: Array  # 1: a prefetch whose line goes to L1, too
+    tracked: Array  # 1: holds one of its node's trackers, or waits for one
     next: Array  # [slot]
 
 
@@ -202,6 +214,7 @@ class Links(NamedTuple):
 
     domain_vertex: Array  # [domain]
     domain_node: Array
+    domain_socket: Array
     hop: Array  # [vertex, vertex] edge on the shortest route
     target: Array  # [edge] vertex
     latency: Array
@@ -213,6 +226,8 @@ class Links(NamedTuple):
     messages: Array  # [edge, 2] requests, lines
     busy: Array  # [edge] ps
     series: Array  # [edge, then channel; SERIES] ps busy
+    trackers: Array  # [node] free ones
+    waiting: Array  # [node] list of slots that wait for one
     resources: int  # edges and channels
     edges: int
     vertices: int
@@ -235,6 +250,7 @@ class Dram(NamedTuple):
     nodes: int
     all_channels: int
     all_traffic: int  # words of traffic
+    answer: Array  # [domain, node] ps that a home waits before its memory answers a domain that asks over a link
     curve: Array  # [node, 64] latency by bandwidth, in 64ths of the peak
     recent: Array  # [node, 64] when the last requests came, then how many came
     traffic: Array  # [group, node, 2] lines read, written

@@ -9,7 +9,7 @@ from numasim.machine.model import CURVE_KEYS, DDR_KEYS, LINE_BYTES, Machine, Mem
 from numasim.machine.schema import Place, fields_of, memory_kind, missing
 
 MAX_BANKS = 64  # a channel's; the engine keeps the ready ones as bits of a word
-MAX_OUTSTANDING = 28  # a core's misses, demand and prefetch together
+MAX_OUTSTANDING = 120  # a core's misses, demand and prefetch together
 MAX_CORES = 1024
 
 

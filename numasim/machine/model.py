@@ -48,6 +48,7 @@ class Core(Table, frozen=True, kw_only=True):
 
     issue_width: instructions a cycle.  rob_entries: instructions in the reorder window.
     fill_buffers: L1 misses outstanding.  prefetch_buffers: further L2 misses outstanding, for the prefetchers.
+    (Both together at most 120.)
     predictor_bits: log2 of the predictor's counters (of TAGE, those of its base table).
     mispredict_cycles: refill after a wrong guess.  forward_cycles: store to load.
     atomic_cycles: a locked read-modify-write beyond its load.
@@ -57,8 +58,8 @@ class Core(Table, frozen=True, kw_only=True):
     frequency_ghz: Annotated[float, Meta(ge=0.1, le=10)]
     issue_width: Annotated[int, Meta(ge=1, le=16)]
     rob_entries: Annotated[int, Meta(ge=1, le=4096)]
-    fill_buffers: Annotated[int, Meta(ge=1, le=16)]
-    prefetch_buffers: Annotated[int, Meta(ge=0, le=27)]
+    fill_buffers: Annotated[int, Meta(ge=1, le=48)]
+    prefetch_buffers: Annotated[int, Meta(ge=0, le=119)]
     branch_predictor: Literal["perfect", "bimodal", "gshare", "tournament", "tage"]
     predictor_bits: Annotated[int, Meta(ge=1, le=20)]
     mispredict_cycles: Cycles
@@ -108,10 +109,19 @@ class Tlb(Table, frozen=True, kw_only=True):
 
 
 class Prefetch(Table, frozen=True, kw_only=True):
-    """`[prefetch]`: the prefetchers that run. streamer_distance: lines ahead; streamer_degree: lines a trigger."""
+    """`[prefetch]`: the prefetchers that run.
+
+    next_line, ip_stride, region: for L1.  up_down, streamer: for L2.
+    ip_stride_distance: strides ahead, of a line at least.  ip_stride_pages: it runs on into further pages (from a
+    distance of 2 on).  streamer_distance: lines ahead; streamer_degree: lines a trigger.
+    """
 
     next_line: bool = False
     ip_stride: bool = False
+    ip_stride_distance: Annotated[int, Meta(ge=1, le=512)] = 1
+    ip_stride_pages: bool = False
+    region: bool = False
+    up_down: bool = False
     streamer: bool = False
     streamer_distance: Annotated[int, Meta(ge=1, le=64)] = 20
     streamer_degree: Annotated[int, Meta(ge=1, le=8)] = 2
@@ -122,18 +132,22 @@ class Fabric(Table, frozen=True, kw_only=True):
 
     mesh_ns: a core's L2 to an L3 slice, one way.  controller_ns: L3 or home agent to the memory controller, both ways
     together.  snoop_ns: directory to another core's L2 to the requester, beyond the mesh, for a clean line;
-    snoop_dirty_ns: more for a modified one.  home_ns: the home agent's look-up for a request that came over a link.
+    snoop_dirty_ns: more for a modified one.  snoop_remote_ns: more for a line that another socket has, beyond the links
+    on the way.  home_ns: the home agent's look-up for a request that came over a link.
     directory_ns: reading the directory in the home's memory, for a line that a domain of another node owns.  remote_ns:
-    a home's wait for snoops before its memory answers a request that came over a link.
+    a home's wait for snoops before its memory answers a request that came over a link.  remote_trackers: requests of a
+    node's cores that may be under way to other nodes at a time (0: any number).
     """
 
     mesh_ns: Ns
     controller_ns: Ns
     snoop_ns: Ns
     snoop_dirty_ns: Ns
+    snoop_remote_ns: Ns = 0.0
     home_ns: Ns
     directory_ns: Ns = 0.0
     remote_ns: Ns = 0.0
+    remote_trackers: Annotated[int, Meta(ge=0, le=4096)] = 0
 
 
 class Link(Table, frozen=True, kw_only=True):
@@ -155,12 +169,14 @@ class Memory(Table, frozen=True, kw_only=True):
     """`[memory.NAME]`: the memory of like nodes; channels and sizes are a node's, timings a channel's.
 
     kind "ddr" has the keys of `DDR_KEYS`, kind "curve" those of `CURVE_KEYS`; the other kind's are 0 or empty.
-    vertex: where CPU-less nodes hang: a name of their own, or a socket or domain.  curve: pairs of the node's bandwidth
+    vertex: where CPU-less nodes hang: a name of their own, or a socket or domain.  remote_ns: what it takes longer to
+    answer a socket that is not the nearest, beyond the links on the way.  curve: pairs of the node's bandwidth
     in GB/s and a read's latency in ns, from its arrival at the memory to the data leaving it.
     """
 
     nodes: Annotated[tuple[Annotated[int, Meta(ge=0, le=255)], ...], Meta(min_length=1)]
     vertex: str = ""
+    remote_ns: Ns = 0.0
     size_bytes: Annotated[int, Meta(ge=2**20, le=2**44)]
     kind: Literal["ddr", "curve"] = "ddr"
     channels: Annotated[int, Meta(ge=1, le=64)] = 1
@@ -190,7 +206,7 @@ class Memory(Table, frozen=True, kw_only=True):
 
 
 CURVE_KEYS = ("curve", "peak_gbps")
-DDR_KEYS = Memory.__struct_fields__[4:-2]  # from channels to starvation_ns, in the file's order
+DDR_KEYS = Memory.__struct_fields__[5:-2]  # from channels to starvation_ns, in the file's order
 
 
 class Os(Table, frozen=True, kw_only=True):

@@ -88,6 +88,8 @@ def _links(machine: Machine) -> list[tuple[str, str]]:
         speed = f"{link.count} x {link.bandwidth_gbps:g} GB/s a direction, lines at {capacity * of_line:.1f} GB/s"
         pairs = ", ".join(f"{one} - {other}" for one, other in link.pairs)
         rows.append((name, f"{pairs}: {link.latency_ns:g} ns a hop, {speed}"))
+    if machine.fabric.remote_trackers:
+        rows.append(("at once", f"{machine.fabric.remote_trackers} requests of a node under way to others"))
     return rows or [("none", "one vertex")]
 
 
@@ -110,10 +112,15 @@ def _memory(name: str, memory: Memory) -> list[tuple[str, str]]:
 
 def _prefetchers(machine: Machine) -> list[tuple[str, str]]:
     prefetch = machine.prefetch
+    far = prefetch.ip_stride_distance
+    pages = ", into further pages" if prefetch.ip_stride_pages else ""
+    stride = f"on, {far} strides ahead{pages}" if far > 1 else "on"
     streamer = f"{prefetch.streamer_distance} lines ahead, {prefetch.streamer_degree} a trigger"
     return [
         ("next line", "on" if prefetch.next_line else "off"),
-        ("IP stride", "on" if prefetch.ip_stride else "off"),
+        ("IP stride", stride if prefetch.ip_stride else "off"),
+        ("region", "on" if prefetch.region else "off"),
+        ("L2 up/down", "on" if prefetch.up_down else "off"),
         ("L2 streamer", f"on, {streamer}" if prefetch.streamer else "off"),
     ]
 

@@ -208,9 +208,18 @@ class Topology:
         total = machine.l2.latency_cycles / machine.core.frequency_ghz + 2 * fabric.mesh_ns + machine.l3.lookup_ns
         there, back = self.route(start, self.node_vertex[node_b]), self.route(self.node_vertex[node_b], start)
         total += sum(self.edges[edge].request_ns for edge in there) + sum(self.edges[edge].data_ns for edge in back)
-        total += fabric.home_ns + fabric.remote_ns if there else 0.0
+        if there:
+            first = self.domain_node.index(node_a) if node_a < self.cpu_nodes else 0
+            total += fabric.home_ns + self.answer_ns(first, node_b)
         inside = memory.trcd_ns + memory.tcl_ns + memory.burst_ns if memory.kind == "ddr" else memory.curve[0][1]
         return total + fabric.controller_ns + inside
+
+    def answer_ns(self, domain: int, node: int) -> float:
+        """What the home of a node's memory waits before it answers a domain that asks over a link."""
+        hops = [len(self.route(vertex, self.node_vertex[node])) for vertex in self.domain_vertex]
+        nearest = {self.domain_socket[d] for d in range(self.domains) if hops[d] == min(hops)}
+        far = self.domain_socket[domain] not in nearest
+        return self.machine.fabric.remote_ns + (self.machine.node_memory[node].remote_ns if far else 0.0)
 
     def distance(self, node_a: int, node_b: int) -> int:
         """As in ACPI's SLIT: 10 to itself, else 10 times the ratio of unloaded latencies, at least 11; 254 at most.

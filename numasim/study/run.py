@@ -44,11 +44,11 @@ def run_scenario(scenario: Scenario, progress: Report | None = None, timeline: b
 
 def _run(scenario: Scenario, tell: Report, timeline: bool) -> Result:
     from numasim.engine.jit import is_compiled
-    from numasim.engine.simulate import simulate
+    from numasim.engine.simulate import loop_of, simulate
 
     tell("laying out memory", -1.0)
     made = prepare(scenario)
-    first = scenario.scheduler == "compiled" and not is_compiled()
+    first = scenario.scheduler == "compiled" and not is_compiled(loop_of(scenario.machine))
     tell("compiling the engine for this host, once" if first else "simulating", -1.0)
     narrate = narrator(tell)
     raw = simulate(scenario.machine, made.pagemap, made.threads, made.groups, scenario.scheduler, narrate, timeline)

@@ -6,7 +6,7 @@ what lies beyond in story_beyond.py.
 
 from typing import Any
 
-from numasim.engine import access, arrival, chains, core, joins, stacks, tlb
+from numasim.engine import access, arrival, chains, core, joins, look, requests, stacks, tlb
 from numasim.engine.cache import EXCLUSIVE, touch
 from numasim.engine.coming import hit_coming
 from numasim.engine.fills import bring
@@ -45,7 +45,8 @@ class Story(Beyond):
             joins.join: self.join,
             access.hit_l1: self.hit_l1,
             hit_coming: self.hit_coming,
-            access.look_further: self.look_further,
+            look.look_further: self.look_further,
+            requests.ask_l1: self.ask_l1,
             access.hit_l2: self.hit_l2,
             access.slot_for: self.slot_for,
             access.go_on: self.go_on,
@@ -154,6 +155,13 @@ class Story(Beyond):
             self._looking = False
         self._inside = list(self._told_looks(m, level, write, known_page))
         return found
+
+    def ask_l1(self, function: Any, *rest: Any) -> Any:
+        """A prefetcher looks for a line: nobody's access."""
+        mine, self._mine = self._mine, False
+        asked = function(*rest)
+        self._mine = mine
+        return asked
 
     def _told_looks(self, m: Any, level: int, write: int, known_page: int) -> Any:
         """Steps of a way through TLBs and private caches; level: of the page walk, 0 when translated."""

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from numasim.engine import arrival, compiled, directory, dram, fills, links, locks, path, slots, writes
 from numasim.engine.dram import BANK, BUSY, CHAN, FIRST_BANK, QUEUED, ROW
-from numasim.engine.slots import AT_CORE, AT_LINK, AT_MEMORY
+from numasim.engine.slots import AT_CORE, AT_LINK, AT_MEMORY, AT_TRACKER
 from numasim.engine.state import (
     C_COH,
     C_FABRIC,
@@ -18,7 +18,6 @@ from numasim.engine.state import (
     C_REFRESH,
     C_TLB,
     K_ORIGIN,
-    SLOT_BITS,
     SLOT_SHIFT,
 )
 from numasim.traces.records import ATOMIC, LOCK, STORE, UNLOCK
@@ -155,8 +154,8 @@ class Beyond:
 
     def _name_places(self, m: Any, a: int) -> None:
         s, i = m.slot, a << SLOT_SHIFT
-        domain, node = m.core.domain[a >> SLOT_BITS], s.line[i] >> m.pages.node_shift
-        self._is_remote = m.core.vertex[a >> SLOT_BITS] != m.dram.vertex[node]
+        domain, node = m.core.domain[a >> m.core.slot_bits], s.line[i] >> m.pages.node_shift
+        self._is_remote = m.core.vertex[a >> m.core.slot_bits] != m.dram.vertex[node]
         self._texts |= {
             ("leave_core", C_FABRIC): "over the mesh to the L3",
             ("step", C_L3): f"the L3 of domain {domain} {LOOKED_UP}",
@@ -164,6 +163,7 @@ class Beyond:
             ("to_memory", C_FABRIC): f"the memory controller of node {node}",
             ("head_home", C_FABRIC): "over the mesh to the core",
             ("locked", C_L1): "the atomic operation itself",
+            ("", C_LINK_WAIT): f"waits: all {m.p.trackers} requests that its node may have under way to others are",
         }
 
     def arrive(self, function: Any, m: Any, a: int, now: int) -> bool:
@@ -188,7 +188,7 @@ class Beyond:
             self._texts["", C_COH] = f"the line is on its way to another core, for {who}: waits its turn"
         at = len(self.steps)
         when: int = self._in("at_directory", True, function, m, a, now)
-        if s.stage[i] == AT_LINK and s.then[i] != AT_MEMORY:
+        if AT_TRACKER <= s.stage[i] <= AT_LINK and s.then[i] != AT_MEMORY:
             charged = [k for k in range(at, len(self.steps)) if self.steps[k].cause == C_COH]
             for k in charged[1 if s.bank[i] else 0 :]:
                 self.steps[k] = self.steps[k]._replace(what="the directory is read in the memory of the line's home")

@@ -26,8 +26,8 @@ machines = some.fixed_dictionaries(
         "core.frequency_ghz": some.sampled_from([1.0, 2.4, 3.1]),
         "core.issue_width": some.integers(1, 6),
         "core.rob_entries": some.sampled_from([8, 60, 352]),
-        "core.fill_buffers": some.integers(1, 12),
-        "core.prefetch_buffers": some.integers(0, 16),
+        "core.fill_buffers": some.integers(1, 12) | some.sampled_from([24, 48]),
+        "core.prefetch_buffers": some.integers(0, 16) | some.sampled_from([40, 64, 72]),
         "core.branch_predictor": some.sampled_from(["perfect", "bimodal", "gshare", "tournament", "tage"]),
         "l1d.policy": some.sampled_from(["lru", "tree-plru"]),
         "l2.policy": some.sampled_from(["lru", "random", "rrip"]),
@@ -36,12 +36,18 @@ machines = some.fixed_dictionaries(
         "prefetch.streamer": some.booleans(),
         "prefetch.ip_stride": some.booleans(),
         "prefetch.next_line": some.booleans(),
+        "prefetch.ip_stride_distance": some.sampled_from([1, 2, 8, 64]),
+        "prefetch.ip_stride_pages": some.booleans(),
+        "prefetch.region": some.booleans(),
+        "prefetch.up_down": some.booleans(),
         "os.tick_hz": some.sampled_from([0.0, 50_000.0]),
         "topology.threads_per_core": some.sampled_from([1, 2]),
         "memory.dram.queue_entries": some.sampled_from([2, 48]),
         "memory.dram.write_high": some.sampled_from([4, 40]),
         "memory.dram.write_low": some.just(2),
         "memory.dram.channels": some.sampled_from([1, 2, 3]),
+        "fabric.snoop_remote_ns": some.sampled_from([0.0, 17.0]),
+        "fabric.remote_trackers": some.sampled_from([0, 0, 1, 3, 9]),
         "memory.dram.rank_switch_ns": some.sampled_from([0.0, 2.5]),
     }
 )
@@ -114,6 +120,21 @@ def test_random_machines_and_programs(
     kind = {"synchronised": synchronised, "operations": operations, "chains": chains, "turns": turns}
     both = [simulated(scheduler, changes, seed, threads, shared, **kind) for scheduler in ("compiled", "simpy")]
     compare(*both)
+
+
+@pytest.mark.parametrize(("fills", "ahead"), [(24, 64), (48, 72), (12, 17)])
+def test_many_misses_under_way(fills: int, ahead: int) -> None:
+    """More than the few slots that are looked through in one go, all of them taken."""
+    kind = {"synchronised": False, "operations": False, "chains": False}
+    changes = {
+        "core.fill_buffers": fills, "core.prefetch_buffers": ahead, "core.rob_entries": 4096, "core.issue_width": 6,
+        "prefetch.streamer": True, "prefetch.streamer_degree": 8, "prefetch.streamer_distance": 64,
+        "prefetch.next_line": True, "topology.threads_per_core": 2,
+    }  # fmt: skip
+    both = [simulated(scheduler, changes, fills, 4, True, **kind) for scheduler in ("compiled", "simpy")]
+    compare(*both)
+    used = np.asarray(both[0].m.slot.t0)[:: STRIDED["Slot"]].reshape(both[0].m.cores, -1) > 0
+    assert used[:, st.FEW :].any(), "so few are under way that it is none of what this is about"
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,7 +9,6 @@ import pytest
 from numasim.calibration import calibrated, compose, fit, spec, validate
 from numasim.cli import calibrate as verb
 from numasim.machine import load
-from numasim.machine.checks import MAX_OUTSTANDING
 from numasim.study.matrix import latency_matrix
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,22 +105,21 @@ channels = 2
 
 
 def test_a_fit_that_does_not_converge_says_which_and_is_written(cli, tmp_path):
-    """One core reads some 20 GB/s with all the misses under way that a model's core may have (28 lines of 64 bytes in
-    85 ns or so), and two channels carry twice that: 35 GB/s are beyond the end of the search's range."""
+    """Two channels of DDR4-2666 carry 42.7 GB/s, however many misses the core has under way: 60 GB/s are beyond the end
+    of the search's range."""
     (tmp_path / "small.toml").write_text(compose.compose(spec.from_tables(tomllib.loads(SMALL))).to_toml())
     (tmp_path / "mlc.log").write_text(
-        "Measuring Memory Bandwidths between nodes within system\n\t\tNuma node\nNuma node\t 0\n0\t35000\n"
+        "Measuring Memory Bandwidths between nodes within system\n\t\tNuma node\nNuma node\t 0\n0\t60000\n"
     )
     done = cli("calibrate", "mlc.log", "--base", "./small.toml", "-o", "out.toml")
     assert done.returncode == verb.NOT_CONVERGED
     bound, far, last = done.stderr.splitlines()
-    assert last.startswith("numasim: not converged: core.prefetch_buffers ended at the end of its range, ")
+    assert last.startswith("numasim: not converged: the search for core.prefetch_buffers ended at the end of its range")
     assert bound.startswith("numasim: core.prefetch_buffers is at its bound, ")
-    assert all("bandwidth 0 0, 35.0 GB/s measured" in line for line in (bound, far))
+    assert all("bandwidth 0 0, 60.0 GB/s measured" in line for line in (bound, far))
     assert "At a bound: core.prefetch_buffers." in done.stdout
-    core = load(tmp_path / "out.toml").core
-    assert core.fill_buffers + core.prefetch_buffers == MAX_OUTSTANDING
-    assert "# Not converged: core.prefetch_buffers" in (tmp_path / "out.toml").read_text()
+    assert load(tmp_path / "out.toml").core.prefetch_buffers > 0
+    assert "# Not converged: the search for core.prefetch_buffers" in (tmp_path / "out.toml").read_text()
 
 
 def test_refits_say_how_sure_all_values_are_together(cli, tmp_path, planted_log):

@@ -135,7 +135,7 @@ class _Around:
     def __init__(self, d: Any, s: Any) -> None:
         self.dram, self.slot, self.channels = d, s, SLOTS
         self.control, self.woken, self.when = [0] * 8, [0] * 256, [0] * 256
-        self.core, self.p = SimpleNamespace(vertex=[0] * SLOTS), SimpleNamespace(mesh=0)
+        self.core, self.p = SimpleNamespace(vertex=[0] * SLOTS, slot_bits=5), SimpleNamespace(mesh=0)
         resources = 2 * d.all_channels
         self.links = SimpleNamespace(series=[0] * (resources * st.SERIES), resources=resources, edges=0)
 

@@ -8,6 +8,7 @@ from numasim.calibration.host_aims import NOISE as OF_RUNS
 from numasim.calibration.host_aims import aims
 from numasim.calibration.published import Cell, Curve
 from numasim.calibration.twins import Twins
+from numasim.calibration.values import changed, value_of
 from numasim.machine import load
 
 IVB = "ivb-2680v2-2s"
@@ -29,7 +30,7 @@ def joint(problem):
 
 def slopes(machine, key):
     """What 1 ns more at a key adds to local and remote latency."""
-    more = fit.changed(machine, {key: fit.value_of(machine, key) + 4.0})
+    more = changed(machine, {key: value_of(machine, key) + 4.0})
     return [(Twins(more).idle(0, node) - Twins(machine).idle(0, node)) / 4.0 for node in (0, 1)]
 
 
@@ -50,7 +51,7 @@ def test_errors_and_their_correlation_follow_from_the_measurements(joint, proble
 def test_the_values_stay_and_say_how_sure_they_are(joint, problem):
     alone = fit.fit(problem.machine, problem.host)
     for key in (CONTROLLER, LINK):
-        assert fit.value_of(joint.machine, key) == fit.value_of(alone.machine, key)
+        assert value_of(joint.machine, key) == value_of(alone.machine, key)
         assert joint.machine.source(key).endswith("by 60 refits)")
         assert joint.machine.source(key).count("standard error") == 1
 

@@ -12,6 +12,7 @@ from numasim.calibration.fit import Fitted
 from numasim.calibration.knobs import Knob
 from numasim.calibration.published import Cell
 from numasim.calibration.validate import Row
+from numasim.calibration.values import changed
 from numasim.errors import UserError
 from numasim.machine import load
 
@@ -47,7 +48,7 @@ def found(at_bound=(), unsettled=(), errors=None):
         Knob("core.prefetch_buffers", 0, 27, [BANDWIDTH], "bandwidth"),
     ]
     known = {knob.key: 1.0 for knob in turned} if errors is None else errors
-    machine = fit.changed(load(IVB), {"fabric.controller_ns": 0.0})
+    machine = changed(load(IVB), {"fabric.controller_ns": 0.0})
     return Fitted(machine, turned, known, np.eye(2), list(at_bound), [], 2, 2, 9, list(unsettled))
 
 
@@ -73,9 +74,11 @@ def test_an_experiment_without_a_band_is_never_far():
 
 def test_what_has_not_converged_is_named():
     assert doubts.unconverged(found()) == ""
+    value = load(IVB).core.prefetch_buffers
     ended = found(unsettled=["core.prefetch_buffers", "least squares of latencies"])
     assert doubts.unconverged(ended) == (
-        "core.prefetch_buffers ended at the end of its range, 6; least squares of latencies ended without success"
+        f"the search for core.prefetch_buffers ended at the end of its range (it is {value:g});"
+        " least squares of latencies ended without success"
     )
     assert not ended.converged and found().converged
     assert doubts.unconverged(found(errors={})) == ("no standard error of fabric.controller_ns, core.prefetch_buffers")
@@ -198,7 +201,7 @@ def test_a_host_is_not_fitted_from_what_was_fitted_to_it(ours):
     begun = calibrated.start([str(where)])
     assert any("own model is not learnt from" in note for note in begun.notes)
     asked = calibrated.start([str(where)], base="epyc-zen5-vm-1n")
-    assert fit.changed(asked.machine, {}).fabric == load("epyc-zen5-vm-1n").fabric
+    assert changed(asked.machine, {}).fabric == load("epyc-zen5-vm-1n").fabric
     assert begun.machine.fabric != asked.machine.fabric
 
 

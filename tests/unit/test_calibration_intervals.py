@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from numasim.calibration import coverage, intervals
-from numasim.calibration.fit import value_of
 from numasim.calibration.held_out import Left
+from numasim.calibration.values import value_of
 from numasim.errors import UserError
 from numasim.machine import load
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from numasim.calibration import host_base, host_fit, host_validate
-from numasim.calibration.fit import Fitted, changed, value_of
+from numasim.calibration.fit import Fitted
 from numasim.calibration.host_file import (
     FORMAT,
     VERSION,
@@ -21,6 +21,7 @@ from numasim.calibration.host_file import (
     summarised,
 )  # fmt: skip
 from numasim.calibration.host_twins import PROGRAMS, REPORTED, TWINS, HostTwins, counted, stamp_ns
+from numasim.calibration.values import changed, value_of
 from numasim.machine import Machine
 from numasim.workloads.chains import _order
 

@@ -105,8 +105,8 @@ def test_defaults_fill_what_may_be_left_out(text: str) -> None:
         ),
         (
             "prefetch_buffers = 0",
-            "prefetch_buffers = 26",
-            "core.prefetch_buffers: 30 misses outstanding (expected at most 28",
+            "prefetch_buffers = 118",
+            "core.prefetch_buffers: 122 misses outstanding (expected at most 120",
         ),
         ("nodes = [0, 1]", "nodes = [0]", "m.toml: memory: node 1 has no memory (expected nodes without a gap)"),
         ("nodes = [0, 1]", "nodes = [0, 1, 1]", "memory.dram.nodes: node 1 has a memory already, dram"),

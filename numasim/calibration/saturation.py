@@ -1,0 +1,216 @@
+"""What full load decides: how many misses a core has under way, and how well memory's channels are used.
+
+By Little's law what is under way is bandwidth x latency. A bandwidth alone says one of the two: where the cores can
+fill the channels it says how well those are used, and the number of misses stays what it was thought to be; where they
+cannot, it says how many misses they have. A loaded curve's end, a bandwidth and a latency, says both.
+
+How well channels are used is `rank_switch_ns`, the time between bursts of different ranks: no sheet has it, and what
+else a controller loses between bursts is fitted with it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from numasim.calibration import twins
+from numasim.calibration.knobs import LOAD, LOAD_BOUNDS, Knob
+from numasim.calibration.published import Cell, Curve
+from numasim.calibration.twins import Level
+from numasim.calibration.values import changed, value_of
+from numasim.machine import Machine
+from numasim.machine.checks import MAX_OUTSTANDING
+
+SWITCH, BUFFERS = LOAD
+LEAST = 2  # misses under way that a core is given at least
+LATENCY = 0.08  # relative standard error of the latency at the peak, which the last points of a curve scatter by
+BELOW = 0.05  # the same, below the knee
+BANDWIDTH = 0.017  # the same, of a bandwidth
+KNEE = 0.85  # of the peak: a level at which queues begin to show how evenly channels are used
+SHARES = (0.0, 0.5, 1.0)  # of the time between ranks that alone would explain the bandwidth
+LOADS = 1000  # of the chaser, a level
+CLOSE = 0.004  # relative, of a bandwidth that is met
+
+
+class Known(NamedTuple):
+    """What was measured. local: cells of a node's own bandwidth, with their orbits' means and standard errors in GB/s.
+    curve: None if none was, or not to its end."""
+
+    local: Sequence[tuple[Cell, float, float]]
+    curve: Curve | None
+
+
+class Saturated(NamedTuple):
+    """The machine fitted, the standard error of each value that was turned, how many cells were simulated, and of each
+    value, whether its search ended inside its range. (A time between ranks of 0 does: channels have no better use.)"""
+
+    machine: Machine
+    errors: dict[str, float]
+    evaluations: int
+    settled: dict[str, bool]
+
+
+def knob(key: str, cells: list[Cell]) -> Knob:
+    """A value that full load decides."""
+    return Knob(key, *LOAD_BOUNDS[key], cells, "bandwidth")
+
+
+def outstanding(machine: Machine) -> int:
+    """The misses a core has under way at most."""
+    return machine.core.fill_buffers + machine.core.prefetch_buffers
+
+
+def with_outstanding(machine: Machine, misses: int) -> Machine:
+    """The machine with so many; fill buffers are the family's as long as there are enough. The streamer runs as far
+    ahead as its buffers let it."""
+    fills = min(machine.core.fill_buffers, misses)
+    changes = {"core.fill_buffers": fills, "core.prefetch_buffers": misses - fills}
+    changes["prefetch.streamer_distance"] = max(machine.prefetch.streamer_distance, misses - fills)
+    return changed(machine, changes)
+
+
+def search(machine: Machine, known: Known, told: Callable[[], None]) -> Saturated:
+    """The misses under way and the use of the channels that show what was measured."""
+    return _Search(machine, known, told).run()
+
+
+class _Search:
+    """A search under way."""
+
+    def __init__(self, machine: Machine, known: Known, told: Callable[[], None]) -> None:
+        self.start, self.known, self.told = machine, known, told
+        self.evaluations = 0
+        self.ends: dict[tuple[int, float], Level] = {}
+        self.misfits: dict[tuple[int, float], float] = {}
+        self.most = False  # did a search for the misses end at the most there may be?
+
+    def run(self) -> Saturated:
+        curve, misses = self.known.curve, outstanding(self.start)
+        if curve is None:
+            switch = self.used(misses)
+            if self.can_fill(misses):
+                return self.finish(misses, switch, (SWITCH,))
+            return self.finish(self.enough(misses), value_of(self.start, SWITCH) * self.ranked(), (BUFFERS,))
+        t = self.start.topology
+        cores = t.cores // t.sockets * curve.sockets
+        misses = self.possible(curve.peak_gbps * float(curve.ns[-1]) / 64 / cores)
+        if not self.ranked():
+            return self.finish(self.crowded(misses, 0.0), 0.0, (BUFFERS,))
+        if not self.can_fill(misses):
+            misses = self.enough(misses)
+        most = self.used(misses)
+        tried = [(self.near(self.crowded(misses, share * most), share * most), share * most) for share in SHARES]
+        return self.finish(*min(tried, key=lambda both: self.misfit(*both)), LOAD)
+
+    def near(self, misses: int, switch: float) -> int:
+        """The number of misses near this one that fits everything best."""
+        for step in (-1, 1):
+            while self.misfit(self.possible(misses + step), switch) < self.misfit(misses, switch):
+                misses += step
+        return misses
+
+    def crowded(self, misses: int, switch: float) -> int:
+        """So many misses that the latency under full load is the measured one."""
+        assert self.known.curve is not None
+        ns, seen = float(self.known.curve.ns[-1]), dict[int, float]()
+        while misses not in seen:
+            shown = self.end(misses, switch).ns
+            seen[misses] = abs(shown / ns - 1)
+            misses = self.possible(misses * ns / shown)
+        self.most = misses == MAX_OUTSTANDING
+        return min(seen, key=lambda n: seen[n])
+
+    def misfit(self, misses: int, switch: float) -> float:
+        """Sum of squares: bandwidth, peak and latency of the curve's end, and the latency below its knee."""
+        curve, key = self.known.curve, (misses, round(switch, 4))
+        if key in self.misfits:
+            return self.misfits[key]
+        assert curve is not None
+        end, (below,) = self.end(misses, switch), twins.curve(self.at(misses, switch), curve, (KNEE,), LOADS)
+        self.evaluations += 1
+        off = [
+            (self.ratio(misses, switch) - 1) / BANDWIDTH,
+            (end.gbps / curve.peak_gbps - 1) / BANDWIDTH,
+            (end.ns / float(curve.ns[-1]) - 1) / LATENCY,
+            (below.ns / float(twins.measured_at(curve, below.gbps)) - 1) / BELOW,
+        ]
+        self.misfits[key] = sum(part**2 for part in off)
+        return self.misfits[key]
+
+    def possible(self, misses: float) -> int:
+        return min(max(round(misses), LEAST), MAX_OUTSTANDING)
+
+    def ranked(self) -> bool:
+        """Does the time between ranks change anything?"""
+        return self.start.memory["dram"].ranks > 1
+
+    def at(self, misses: int, switch: float) -> Machine:
+        return changed(with_outstanding(self.start, misses), {SWITCH: round(switch, 4)})
+
+    def end(self, misses: int, switch: float) -> Level:
+        """The loaded curve's end."""
+        assert self.known.curve is not None
+        key = (misses, round(switch, 4))
+        if key not in self.ends:
+            self.told()
+            self.evaluations += 1
+            self.ends[key] = twins.level(self.at(misses, switch), self.known.curve.sockets, 0, LOADS)
+        return self.ends[key]
+
+    def ratio(self, misses: int, switch: float) -> float:
+        """Simulated bandwidth, of the measured one."""
+        if not self.known.local:
+            assert self.known.curve is not None
+            return self.end(misses, switch).gbps / self.known.curve.peak_gbps
+        self.told()
+        self.evaluations += len(self.known.local)
+        twin = twins.Twins(self.at(misses, switch))
+        shown = [twin.value(cell) / mean for cell, mean, _ in self.known.local]
+        return sum(shown) / len(shown)
+
+    def can_fill(self, misses: int) -> bool:
+        """Do so many misses reach the bandwidth, with channels used as well as they can be?"""
+        return self.ranked() and self.ratio(misses, 0.0) >= 1 - CLOSE
+
+    def used(self, misses: int) -> float:
+        """The time between ranks at which so many misses show the measured bandwidth: by halving and secants."""
+        if not self.ranked():
+            return value_of(self.start, SWITCH)
+        low, high = LOAD_BOUNDS[SWITCH]
+        above, below = self.ratio(misses, low) - 1, self.ratio(misses, high) - 1
+        if above <= 0 or below >= 0:
+            return low if above <= 0 else high
+        for step in range(12):
+            middle = (low + high) / 2 if step % 3 == 2 else low + (high - low) * above / (above - below)
+            off = self.ratio(misses, middle) - 1
+            if abs(off) < CLOSE:
+                return middle
+            if off > 0:
+                low, above = middle, off
+            else:
+                high, below = middle, off
+        return middle
+
+    def enough(self, misses: int) -> int:
+        """The fewest misses that reach the bandwidth, where it is they that limit it."""
+        switch = value_of(self.start, SWITCH) if self.known.curve is None else LOAD_BOUNDS[SWITCH][0]
+        tried: dict[int, float] = {}
+        while misses not in tried:
+            tried[misses] = self.ratio(misses, switch)
+            misses = self.possible(misses / tried[misses])
+        self.most = misses == MAX_OUTSTANDING
+        return min(tried, key=lambda n: abs(tried[n] - 1))
+
+    def finish(self, misses: int, switch: float, turned: Sequence[str]) -> Saturated:
+        errors: dict[str, float] = {}
+        sigma = min((error / mean for _, mean, error in self.known.local), default=0.02)
+        if BUFFERS in turned:
+            errors[BUFFERS] = max(0.5, (LATENCY if self.known.curve else sigma) * misses)
+        if SWITCH in turned:
+            wide = max(0.25 * switch, 0.25)
+            slope = (self.ratio(misses, switch + wide) - self.ratio(misses, switch)) / wide
+            errors[SWITCH] = sigma / max(-slope, 1e-3)
+        inside = {
+            BUFFERS: LEAST < misses < MAX_OUTSTANDING and not self.most,
+            SWITCH: switch < LOAD_BOUNDS[SWITCH][1],
+        }
+        settled = {key: inside[key] for key in errors}
+        return Saturated(self.at(misses, switch), errors, self.evaluations, settled)

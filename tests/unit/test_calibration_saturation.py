@@ -1,0 +1,73 @@
+"""What full load decides, on made-up machines whose values are known: they are found again from what those show."""
+
+import numpy as np
+import pytest
+
+from numasim.calibration import compose, saturation, spec, twins
+from numasim.calibration.published import Cell, Curve
+from numasim.calibration.saturation import BUFFERS, SWITCH, Known, outstanding, with_outstanding
+from numasim.calibration.values import changed, value_of
+
+SHARES = (0.1, 0.4, 0.7, 0.85, 1.0)
+
+
+def machine(cores, channels, ranks=2):
+    return compose.compose(
+        spec.from_tables(
+            {
+                "name": "made-up",
+                "family": "skylake-sp",
+                "sockets": 1,
+                "cores": cores,
+                "frequency_ghz": 3.0,
+                "l3_bytes": f"{1.375 * cores}MiB",
+                "memory": {"generation": "DDR4", "mts": 2666, "channels": channels, "ranks": ranks},
+            }
+        )
+    )
+
+
+def shown(made, wants_curve):
+    """What a machine shows: its bandwidth, and its curve."""
+    local = [(Cell("bandwidth", (0, 0), 0.0), twins.Twins(made).bandwidth(0, 0), 1.0)]
+    if not wants_curve:
+        return Known(local, None)
+    peak = twins.level(made, 1, 0, 2000).gbps
+    rough = Curve(np.array([0.0, peak]), np.array([80.0, 200.0]), 1)
+    gbps, ns = np.array(sorted(twins.curve(made, rough, SHARES))).T
+    return Known(local, Curve(gbps, ns, 1))
+
+
+@pytest.mark.parametrize(("misses", "switch"), [(10, 1.0), (14, 5.0), (20, 3.0)])
+def test_a_curve_decides_both(misses, switch):
+    base = machine(6, 2)
+    made = changed(with_outstanding(base, misses), {SWITCH: switch})
+    found = saturation.search(base, shown(made, True), lambda: None)
+    assert abs(outstanding(found.machine) - misses) <= 2
+    assert abs(value_of(found.machine, SWITCH) - switch) < 3 * found.errors[SWITCH]
+    assert set(found.errors) == {BUFFERS, SWITCH}
+
+
+def test_a_bandwidth_that_cores_can_reach_says_how_well_channels_are_used():
+    base = machine(8, 2)
+    made = changed(base, {SWITCH: 6.0})
+    found = saturation.search(base, shown(made, False), lambda: None)
+    assert set(found.errors) == {SWITCH}
+    assert outstanding(found.machine) == outstanding(base)
+    assert abs(value_of(found.machine, SWITCH) - 6.0) < 1.0
+
+
+def test_a_bandwidth_that_cores_cannot_reach_says_how_many_misses_they_have():
+    """One core for four channels: 64 bytes x misses / latency."""
+    base = machine(1, 4)
+    made = with_outstanding(base, 24)
+    found = saturation.search(base, shown(made, False), lambda: None)
+    assert set(found.errors) == {BUFFERS}
+    assert abs(outstanding(found.machine) - 24) <= 1
+
+
+def test_one_rank_has_no_time_between_ranks():
+    base = machine(6, 2, ranks=1)
+    found = saturation.search(base, shown(with_outstanding(base, 9), True), lambda: None)
+    assert set(found.errors) == {BUFFERS}
+    assert abs(outstanding(found.machine) - 9) <= 1
