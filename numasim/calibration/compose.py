@@ -3,19 +3,16 @@
 What the sheet does not state has to be chosen by the caller first (`stated`): nothing is guessed here.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
 import msgspec
 
-from numasim.assets import shipped
-from numasim.calibration import ddr
+from numasim.calibration import ddr, families
 from numasim.calibration.spec import CxlSheet, Spec
 from numasim.errors import UserError
 from numasim.machine import Machine, from_tables
-from numasim.machine.schema import near
 
 # bytes a second of a link's direction, from its transfers a second: lanes x coding / 8
 LANES = {
@@ -34,19 +31,6 @@ CONTROLLER = {
     "write_low": 16,
     "starvation_ns": 400.0,
 }
-
-
-def families() -> list[str]:
-    """Families that are known, such as "cascade-lake"."""
-    return sorted(path.stem for path in shipped("calibration/families").glob("*.toml"))
-
-
-def family_tables(name: str) -> dict[str, Any]:
-    """What the machines of a family have in common. Raises UserError."""
-    if name not in families():
-        best = near(name, families())
-        raise UserError(f"no family {name!r}", "family", best or "one of " + ", ".join(families()))
-    return tomllib.loads((shipped("calibration/families") / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def unstated(spec: Spec) -> list[str]:
@@ -84,7 +68,7 @@ def compose(spec: Spec, values: Mapping[str, float] = {}, sources: Mapping[str, 
     """
     if missing := unstated(spec):
         raise UserError(f"{missing[0]} is not stated", spec.name, "a value, or a relative to take it from")
-    family = family_tables(spec.family)
+    family = families.tables(spec.family)
     said = dict(family["sources"])
     sheet = f"specified: {spec.sources.get('*', 'the specification sheet')}"
     per_socket = spec.domains_per_socket or spec.nodes_per_socket
@@ -132,7 +116,10 @@ def _l3(spec: Spec, family: Mapping[str, Any], per_socket: int) -> dict[str, Any
     size, slice_bytes = spec.l3_bytes // per_socket, family["slice_bytes"]
     slices = size // slice_bytes
     if slices * slice_bytes != size or not slices:
-        expected = f"a multiple of {slice_bytes * per_socket} bytes: {per_socket} domains of slices of {slice_bytes}"
+        step = slice_bytes * per_socket
+        low = spec.l3_bytes // step * step
+        some = " or ".join(f"{size / 2**20:g} MiB" for size in (low, low + step) if size)
+        expected = f"{some}: {per_socket} domains of slices of {slice_bytes / 2**20:g} MiB"
         raise UserError(f"{spec.l3_bytes} bytes of L3 a socket", f"{spec.name}: l3_bytes", expected)
     rest = {key: value for key, value in family.items() if key != "slice_bytes"}
     return {"size_bytes": size, "slices": slices, **rest}

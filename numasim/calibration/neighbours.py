@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from numasim.calibration import compose, published
+from numasim.calibration import compose, families, published
 from numasim.calibration.knobs import LOAD
 from numasim.calibration.spec import Spec
 from numasim.errors import UserError
@@ -18,12 +18,6 @@ from numasim.machine import Machine, from_tables, load
 from numasim.machine.loading import names
 from numasim.machine.model import Uncertainty
 
-# each maker's server families in the order of their generations
-LINES = (
-    ("ivy-bridge-ep", "haswell-ep", "broadwell-ep", "skylake-sp", "cascade-lake", "ice-lake-sp", "sapphire-rapids"),
-    ("zen2", "zen3", "zen4"),
-    ("neoverse-v1",),
-)
 SWITCH = LOAD[0]
 # what a sheet cannot state; links between sockets go by the name "socket" here, whatever their kind
 VALUES = (
@@ -77,9 +71,8 @@ def others(sheet: Spec, without: Collection[str] = ()) -> list[tuple[int, str, M
         other = published.load(name).sheet
         if name in (sheet.name, *sheet.twin_of, *without) or sheet.name in other.twin_of or name not in shipped:
             continue
-        line = next((line for line in LINES if sheet.family in line and other.family in line), None)
-        apart = abs(line.index(sheet.family) - line.index(other.family)) if line else STRANGER
-        found.append((apart, name, load(name), other))
+        apart = families.apart(sheet, other.family)
+        found.append((STRANGER if apart is None else apart, name, load(name), other))
     return found
 
 

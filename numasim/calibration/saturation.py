@@ -20,6 +20,7 @@ from numasim.machine import Machine
 from numasim.machine.checks import MAX_OUTSTANDING
 
 SWITCH, BUFFERS = LOAD
+MOST_AHEAD = 64  # lines: a page's
 LEAST = 2  # misses under way that a core is given at least
 LATENCY = 0.08  # relative standard error of the latency at the peak, which the last points of a curve scatter by
 BELOW = 0.05  # the same, below the knee
@@ -63,7 +64,8 @@ def with_outstanding(machine: Machine, misses: int) -> Machine:
     ahead as its buffers let it."""
     fills = min(machine.core.fill_buffers, misses)
     changes = {"core.fill_buffers": fills, "core.prefetch_buffers": misses - fills}
-    changes["prefetch.streamer_distance"] = max(machine.prefetch.streamer_distance, misses - fills)
+    ahead = max(machine.prefetch.streamer_distance, min(misses - fills, MOST_AHEAD))
+    changes["prefetch.streamer_distance"] = ahead
     return changed(machine, changes)
 
 

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, inspect
@@ -50,9 +50,9 @@ class CxlSheet(Sheet, frozen=True, kw_only=True):
 class Spec(Sheet, frozen=True, kw_only=True):
     """A machine as its specification sheet has it.
 
-    family: of `calibration/families`.  cores: a socket's.  frequency_ghz: with all cores busy.  l3_bytes: a socket's.
-    domains_per_socket: L3 domains (CCX, sub-NUMA clusters).  twin_of: other hosts that are this box, or nearly.
-    0: not stated.
+    family: of `calibration/families`, or a file of that form.  cores: a socket's.  frequency_ghz: with all cores busy.
+    l3_bytes: a socket's.  domains_per_socket: L3 domains (CCX, sub-NUMA clusters).  twin_of: other hosts that are this
+    box, or nearly. 0: not stated.
     """
 
     name: Annotated[str, Meta(min_length=1)]
@@ -72,16 +72,26 @@ class Spec(Sheet, frozen=True, kw_only=True):
     sources: dict[str, str] = {}
 
 
-def load(path: str | Path) -> Spec:
-    """Read a specification sheet. Raises UserError, naming file, key and what was expected."""
+def parsed(path: str | Path, what: str) -> dict[str, Any]:
+    """The tables of a TOML file. what: what it is to be. Raises UserError."""
     shown = str(path)
     try:
-        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(error.strerror or "cannot be read", shown, "a specification sheet in TOML") from None
+        raise UserError(error.strerror or "cannot be read", shown, f"{what} in TOML") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"is not TOML: {error}", shown, "a specification sheet in TOML") from None
-    return from_tables(raw, shown)
+        raise UserError(f"is not TOML: {error}", shown, f"{what} in TOML") from None
+
+
+def load(path: str | Path) -> Spec:
+    """Read a specification sheet; a family that is a file is looked for beside it.
+
+    Raises UserError, naming file, key and what was expected.
+    """
+    sheet = from_tables(parsed(path, "a specification sheet"), str(path))
+    if not sheet.family.endswith(".toml"):
+        return sheet
+    return msgspec.structs.replace(sheet, family=str(Path(path).parent / sheet.family))
 
 
 def from_tables(raw: Mapping[str, object], file: str = "specification") -> Spec:
@@ -114,7 +124,9 @@ def _check(sheet: Spec, place: schema.Place) -> None:
         what = f"{sheet.nodes_per_socket} nodes cannot share {domains} domains evenly"
         raise UserError(what, place("nodes_per_socket"), "nodes_per_socket to divide domains_per_socket")
     if sheet.cores % domains:
-        raise UserError(f"{sheet.cores} cores in {domains} domains", place("cores"), "as many in each")
+        low = sheet.cores // domains * domains
+        some = f"{low} or {low + domains}" if low else f"{domains}"
+        raise UserError(f"{sheet.cores} cores in {domains} domains", place("cores"), f"as many in each: {some}")
     for one in sheet.cxl:
         if one.socket >= sheet.sockets:
             raise UserError(f"no socket {one.socket}", place("cxl.socket"), f"0 to {sheet.sockets - 1}")

@@ -108,11 +108,10 @@ class Twins:
         """GB/s of all cores at their local memory; each core's lap before it counts fills its caches: 4 MiB, or more
         where its share of the L3 is more."""
         t = self.machine.topology
-        share = 2 * (self.machine.l2.size_bytes + self.machine.l3.size_bytes // t.cores_per_domain)
         words: dict[str, Any] = {
             "threads": t.cores,
             "cpunodebind": "all",
-            "size": max(4 << 20, share),
+            "size": max(4 << 20, 2 * caches_of_a_core(self.machine)),
             "pages": "2m",
             "warmup": 1,
         }
@@ -145,6 +144,12 @@ class Twins:
             return [(k, a_socket + (7 * k + 3) % a_socket) for k in range(0, a_socket, max(1, a_socket // 3))]
         others = [(k, (k + a_socket // 2) % a_socket) for k in range(0, a_socket // 2, max(1, a_socket // 6))]
         return [pair for pair in others if t.core_domain[pair[0]] != t.core_domain[pair[1]]] or others
+
+
+def caches_of_a_core(machine: Machine) -> int:
+    """Bytes of a core's L2 and its share of the L3, up to a page: six cores have no whole lines each."""
+    share = machine.l2.size_bytes + machine.l3.size_bytes // machine.topology.cores_per_domain
+    return -(-share // 4096) * 4096
 
 
 def words_chase(machine: Machine, size_bytes: int) -> float:

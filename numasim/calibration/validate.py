@@ -19,6 +19,7 @@ UNITS = {
 }  # fmt: skip
 KNEE = 0.9  # of the peak; above it a curve is a wall
 NO_BAND, NAN = float("inf"), float("nan")
+FEWEST = 3  # points below the knee that tell: a queue has as many constants; a log cut short has fewer
 MOST_MISSES = 28  # that a core of a shipped model may have under way
 BELOW_MEDIAN, BELOW_WORST, PEAK, SATURATED = 5.0, 15.0, 5.0, 20.0
 
@@ -121,12 +122,14 @@ def curve_rows(machine: Machine, measured: Curve) -> list[Row]:
     """Points below the knee, each beside both baselines fitted to the same points; then medians, peak, saturation."""
     at, peak, top = simulated_at(machine, measured)
     below = (measured.gbps < KNEE * measured.peak_gbps) & np.isfinite(at) & (measured.gbps > 0)
-    gbps, ns = measured.gbps[below], measured.ns[below]
-    flat, queue = baselines.fixed(gbps, ns), baselines.md1(gbps, ns)
-    found = [
-        Row(f"loaded {x:.0f} GB/s", "ns", e, s, BELOW_WORST, False, flat(x), queue(x))
-        for x, e, s in zip(gbps.tolist(), ns.tolist(), at[below].tolist(), strict=True)
-    ]
+    found = []
+    if below.sum() >= FEWEST:
+        gbps, ns = measured.gbps[below], measured.ns[below]
+        flat, queue = baselines.fixed(gbps, ns), baselines.md1(gbps, ns)
+        found = [
+            Row(f"loaded {x:.0f} GB/s", "ns", e, s, BELOW_WORST, False, flat(x), queue(x))
+            for x, e, s in zip(gbps.tolist(), ns.tolist(), at[below].tolist(), strict=True)
+        ]
     fitted = machine.source("core.prefetch_buffers").startswith("fitted")
     nan = float("nan")
     found.append(Row("loaded, peak", "GB/s", measured.peak_gbps, peak, PEAK, fitted, nan, nan))

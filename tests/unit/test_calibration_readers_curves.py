@@ -56,16 +56,34 @@ def shown(matrix, form):
         cells = [["", *map(str, range(size))], *[[str(i), *row] for i, row in enumerate(cells)]]
     elif form == "headed":
         cells = [[f"CPU{i}" for i in range(size)], *cells]
+    elif form in ("printed", "wrapped"):
+        return printed(matrix, 3 if form == "wrapped" else size)
     elif form == "list":
         cells = [["core_i", "core_j", "one_way_latency_ns"]]
         cells += [[str(i), str(j), f"{matrix[i][j]}"] for i in range(size) for j in range(i)]
     return "".join(",".join(row) + "\n" for row in cells)
 
 
+def printed(matrix, wide):
+    """What core-to-core-latency prints, on a terminal for so many values, which may be fewer than there are."""
+    size = len(matrix)
+    rows = [[f"{ns}±0" for ns in matrix[cpu][:cpu]] for cpu in range(size)]
+
+    def lines(words):
+        return ["   ".join(words[at : at + wide]) for at in range(0, len(words), wide)] or [""]
+
+    text = ["CPU: EPYC 7453", f"Num cores: {size}", "", "1) CAS latency on a single shared cache line", ""]
+    text.append("           " + "       ".join(map(str, range(size))))
+    for cpu, row in enumerate(rows):
+        first, *rest = lines(row)
+        text += [f"{cpu:>7}   {first}", *(f"  {line}" for line in rest)]
+    return "\n".join([*text, "", "    Min  latency: 21.3ns ±0.1 cores: (5,3)", "    Mean latency: 120.0ns", ""])
+
+
 latencies = st.integers(1, 99_999).map(lambda n: n / 10)
 
 
-@pytest.mark.parametrize("form", ["triangle", "full", "nan", "named", "headed", "list"])
+@pytest.mark.parametrize("form", ["triangle", "full", "nan", "named", "headed", "list", "printed", "wrapped"])
 @given(data=st.data(), size=st.integers(3, 9))
 def test_a_matrix_is_the_same_in_every_form(tmp_path_factory, form, data, size):
     matrix = [[data.draw(latencies) for _ in range(i)] for i in range(size)]
@@ -125,6 +143,8 @@ def test_cores_of_one_l3_domain_are_a_class_of_their_own():
         ("core_i,core_j,one_way_latency_ns\n1,1,40\n", 2, "the pair 1, 1"),
         ("core_i,core_j,one_way_latency_ns\n1,99999999,40\n", 2, "CPU"),
         ("core_i,core_j,one_way_latency_ns\n1,0,0\n", 2, "'0'"),
+        ("  0 1 2\n 0\n 1 29±0\n 2 24±0\n\n", 4, "1 values of CPU 2"),
+        ("  0 1 2\n 0\n 1 29±0\n 2 24±0 0±0\n", 4, "'0'"),
     ],
 )
 def test_a_wrong_matrix_is_told_with_its_line(tmp_path, text, line, reason):

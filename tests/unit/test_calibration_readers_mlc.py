@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numasim.calibration import published
+from numasim.calibration import published, validate
+from numasim.calibration.published import Cell, Curve
 from numasim.calibration.readers import formats, mlc
-from numasim.calibration.readers.measured import ALL_SOCKETS
+from numasim.calibration.readers.measured import ALL_SOCKETS, Measured, together
 from numasim.errors import UserError
+from numasim.machine import load
 
 DATA = Path(__file__).resolve().parents[1] / "data/calibration"
 HOSTS = ("icx-8360y-2s", "bdw-2680v4-2s-cod", "genoa-9224-2s-cxl", "ivb-2680v2-2s")
@@ -84,6 +86,28 @@ def test_runs_in_one_log_become_medians(tmp_path):
     assert by_place(found.cells)["idle", (0, 0)] == 84.0
     assert found.curve.ns.tolist() == [100.0]
     assert found.environment["runs"] == "3: medians"
+
+
+def test_the_peak_has_another_heading_in_old_versions(tmp_path):
+    """Up to v3.3: "Measuring Peak Memory Bandwidths for the system", as Intel's own description of v3.0 has it."""
+    found = reading(tmp_path, "Measuring Peak Memory Bandwidths for the system\nALL Reads        :\t49427.4\n")
+    assert by_place(found.cells) == {("peak", (1, 0)): 49.4274}
+
+
+@pytest.mark.parametrize("remark", ["  // always 145", " # local", '" <--- the limit is 81'])
+def test_remarks_beside_figures_are_passed_over(tmp_path, remark):
+    """As people send logs to each other: a row with a word on it, a point in inverted commas."""
+    quote = '"' if remark.startswith('"') else ""
+    rows = f"{quote}       0\t  80.0\t 142.0{remark}\n       1\t 142.0\t  80.0\n"
+    loaded = f"Measuring Loaded Latencies for the system\n{quote}00100   98.94    68357.8{remark}\n"
+    found = reading(tmp_path, IDLE + rows + loaded)
+    assert len(found.cells) == 4
+    assert found.curve.ns.tolist() == [98.94]
+
+
+def test_a_log_inside_comments_is_a_log(tmp_path):
+    text = "".join(f"# {line}\n" for line in (IDLE + "       0\t  80.0\t 142.0\t\n").splitlines())
+    assert by_place(reading(tmp_path, text).cells) == {("idle", (0, 0)): 80.0, ("idle", (0, 1)): 142.0}
 
 
 def test_nodes_without_free_memory_are_left_out(tmp_path):
@@ -217,3 +241,29 @@ def test_what_is_written_is_read_again(tmp_path_factory, data, nodes, extra):
     assert cells == {("c2c", ("local_L2_to_L2_HIT", "", "")): c2c[0]}
     expected = sorted((mbps / 1e3, ns) for _, ns, mbps in points)
     np.testing.assert_allclose(np.stack([found.curve.gbps, found.curve.ns], 1), expected)
+
+
+@pytest.mark.parametrize(
+    ("idle", "bandwidth", "doubt"),
+    [
+        ((106.9, 107.2), (50.4, 50.3), "dealt out over sockets"),  # node interleaving, 2 x E5-2630 v4
+        ((81.1, 144.5), (108.0, 19.5), "bandwidth of the nodes' own memories is from 19.5 to 108"),  # DIMMs amiss
+        ((90.6, 146.4), (96.3, 96.1), ""),
+    ],
+)
+def test_what_no_model_can_show_is_noted(idle, bandwidth, doubt):
+    """idle: own and other memory.  bandwidth: the two nodes' own. Of logs that people have published."""
+    cells = [Cell("idle", (a, b), idle[a != b]) for a in (0, 1) for b in (0, 1)]
+    cells += [Cell("bandwidth", (n, n), bandwidth[n]) for n in (0, 1)]
+    sheet = published.load("clx-6240-2s").sheet
+    notes = together("one", sheet, load("clx-6240-2s"), {"log": Measured(cells, None, {})}).notes
+    assert doubt in " ".join(notes)
+    assert len(notes) == bool(doubt)
+
+
+def test_a_curve_cut_short_before_its_knee_is_compared_by_its_peak(monkeypatch):
+    """Three points at full load, as a page shows of a longer log: there is nothing below the knee to compare."""
+    cut = Curve(np.array([222.64, 222.67, 222.68]), np.array([429.1, 417.5, 412.8]), 1)
+    monkeypatch.setattr(validate, "simulated_at", lambda machine, measured: (cut.ns, 201.4, 164.0))
+    names = [row.name for row in validate.curve_rows(load("genoa-9354p-nps1"), cut)]
+    assert names == ["loaded, peak", "loaded, latency at the peak"]

@@ -4,7 +4,8 @@ import hashlib
 
 import pytest
 
-from numasim.calibration import compose, ddr, neighbours, published, spec
+from numasim.calibration import compose, ddr, families, neighbours, published, spec
+from numasim.calibration.twins import caches_of_a_core
 from numasim.errors import UserError
 from numasim.machine import from_toml_text
 
@@ -53,6 +54,10 @@ def test_what_is_not_stated_is_named_and_not_guessed():
         ({"colour": "red"}, "colour"),
         ({"cxl": [{"socket": 5, "size_bytes": "64GiB"}]}, "cxl.socket"),
         ({"cxl": 7}, "cxl"),
+        ({"cores": 17, "nodes_per_socket": 2}, "as many in each: 16 or 18"),
+        ({"l3_bytes": "24MiB"}, "23.375 MiB or 24.75 MiB"),
+        ({"family": "emerald-rapid"}, "emerald-rapids? If not, one of broadwell-ep"),
+        ({"family": "there-is-none.toml"}, "there-is-none.toml"),
         ({"links": {"kind": "wire"}}, "links.kind"),
     ],
 )
@@ -68,12 +73,50 @@ def test_two_sockets_need_links():
         spec.from_tables({key: value for key, value in SHEET.items() if key != "links"})
 
 
-@pytest.mark.parametrize("family", compose.families())
+@pytest.mark.parametrize("family", families.names())
 def test_every_family_makes_a_machine_and_sources_all_of_it(family):
-    slice_bytes = compose.family_tables(family)["l3"]["slice_bytes"]
+    slice_bytes = families.tables(family)["l3"]["slice_bytes"]
     tables = changed(family=family, l3_bytes=8 * slice_bytes, cores=16)
     machine = compose.compose(spec.from_tables(tables))
     assert machine.unsourced() == []
+
+
+def test_every_family_is_in_a_line_of_its_kind():
+    lines = [family for line in families.LINES for family in line]
+    assert sorted(lines) == families.names()
+    for name in families.names():
+        assert families.tables(name)["name"] == name
+
+
+def own_family(tmp_path, change=lambda text: text):
+    """A sheet beside a family file of one's own, which is Cascade Lake by another name."""
+    text = (families.shipped("calibration/families") / "cascade-lake.toml").read_text()
+    (tmp_path / "mine.toml").write_text(change(text))
+    path = tmp_path / "sheet.toml"
+    path.write_text(
+        'name = "one"\nfamily = "mine.toml"\nsockets = 1\ncores = 18\nfrequency_ghz = 3.0\nl3_bytes = "24.75MiB"\n'
+        '[memory]\ngeneration = "DDR4"\nmts = 2933\nchannels = 6\n'
+    )
+    return path
+
+
+def test_a_family_of_ones_own_is_a_file_beside_the_sheet(tmp_path):
+    """Found beside the sheet, wherever one is; alone, it has its own values, wide as of a machine nobody knows;
+    next to a shipped family, it learns from that one's hosts as from a generation away."""
+    alone = neighbours.from_spec(spec.load(own_family(tmp_path)))
+    assert alone.machine.fabric.controller_ns == families.tables("cascade-lake")["fabric"]["controller_ns"]
+    assert alone.origins["fabric.controller_ns"].relatives == ()
+    beside = neighbours.from_spec(spec.load(own_family(tmp_path, lambda text: 'next_to = "cascade-lake"\n' + text)))
+    told = beside.origins["fabric.controller_ns"]
+    assert told.extrapolated
+    assert {published.load(name).sheet.family for name in told.relatives} == {"cascade-lake"}
+
+
+@pytest.mark.parametrize("table", families.NEEDED)
+def test_a_family_file_without_a_table_is_told_so(tmp_path, table):
+    with pytest.raises(UserError, match=rf"mine\.toml: no table \[{table}") as told:
+        neighbours.from_spec(spec.load(own_family(tmp_path, lambda text: text.replace(f"[{table}", "[other"))))
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("generation", sorted(ddr.BINS))
@@ -110,6 +153,18 @@ def test_clusters_are_hubs_of_nodes():
         ["cluster0", "socket0", "cluster2"],
     ]
     assert topology.vertices[topology.node_vertex[0]] == "cluster0"
+
+
+def test_what_a_core_reads_at_the_peak_is_whole_lines():
+    """A Threadripper PRO 7965WX has six cores to an L3 of 32 MiB: a sixth of it is no whole number of lines."""
+    tables = changed(
+        family="zen4", sockets=1, cores=24, l3_bytes="128MiB", domains_per_socket=4,
+        memory={"generation": "DDR5", "mts": 5600, "channels": 8},
+    )  # fmt: skip
+    machine = compose.compose(spec.from_tables(tables))
+    found = caches_of_a_core(machine)
+    assert found % 64 == 0
+    assert 0 <= found - (machine.l2.size_bytes + machine.l3.size_bytes / 6) < 4096
 
 
 def test_every_shipped_host_has_a_sheet_and_a_source():

@@ -1,7 +1,8 @@
-"""Core-to-core latency matrices: square CSV files of core-to-core-latency and its like, and lists of pairs.
+"""Core-to-core latency matrices: what core-to-core-latency and its like write and print, and lists of pairs.
 
 Square: a row and a column a CPU, often the lower triangle alone, empty where nothing was measured, with or without the
-CPUs' numbers before and above. List: core_i, core_j, one_way_latency_ns.
+CPUs' numbers before and above. List: core_i, core_j, one_way_latency_ns. Printed: "29±0" for a pair, a row after the
+number of its CPU, in lines of any length; of several matrices in a print the first counts.
 """
 
 import re
@@ -20,6 +21,7 @@ from numasim.machine import Machine, Topology
 CLASSES = ("smt_sibling", "same_ccx_or_cluster", "same_socket", "cross_socket")
 MOST_CPUS = 4096
 _PAIR = re.compile(r"(core|cpu)_?(i|j|a|b|1|2|from|to)", re.IGNORECASE)
+_PRINTED = re.compile(r"(\d+(?:\.\d+)?)±\d+(?:\.\d+)?")
 _EXPECTED = "a square matrix of ns, a row and a column for each CPU, or core_i,core_j,one_way_latency_ns"
 
 
@@ -28,19 +30,65 @@ def is_list(header: Sequence[str]) -> bool:
     return len(header) == 3 and all(_PAIR.fullmatch(word) for word in header[:2])
 
 
+def is_printed(line: str) -> bool:
+    """Is this a row of what core-to-core-latency prints?"""
+    words = line.split()
+    return len(words) > 1 and words[0].isdecimal() and all(map(_PRINTED.fullmatch, words[1:]))
+
+
 def read(path: str | Path) -> Measured:
     """The matrix of a file: `matrix` [cpus, cpus] in ns one way, NaN where nothing was measured, symmetric.
 
     Where both directions of a pair were measured it is their mean. Raises UserError with file and line.
     """
     named = [(f"{path}:{count}", line) for count, line in enumerate(lines(path), 1) if line.strip()]
+    if any(is_printed(line) for _, line in named):
+        return _measured(_of_print(named))
     rows = [(where, fields(line, where)) for where, line in named]
-    directed = _of_list(rows, str(path)) if is_list(rows[0][1]) else _of_square(rows)
+    return _measured(_of_list(rows, str(path)) if is_list(rows[0][1]) else _of_square(rows), str(path))
+
+
+def _measured(directed: Floats, file: str = "matrix") -> Measured:
+    """Both directions of a pair become one value. Raises UserError if there are none at all."""
     if np.isnan(directed).all():
-        raise UserError("has no latencies", str(path), _EXPECTED)
+        raise UserError("has no latencies", file, _EXPECTED)
     other = directed.T
     both = np.where(np.isnan(directed), other, np.where(np.isnan(other), directed, (directed + other) / 2))
     return Measured([], None, {"instrument": "core-to-core matrix", "cpus": str(len(both))}, matrix=both)
+
+
+def _of_print(named: list[tuple[str, str]]) -> Floats:
+    """The lower triangle of a print: under the CPUs' numbers, a row is its CPU's number and a pair for each before it.
+
+    Where a terminal was narrow a row goes on in the next line. Raises UserError with file and line.
+    """
+    rows: list[list[float]] = []
+    head = False
+    for where, line in named:
+        words = line.split()
+        if not head:  # the numbers of the CPUs, or as many of them as were in one line
+            head = len(words) > 1 and words == [str(n) for n in range(len(words))]
+        elif words[0].isdecimal() and int(words[0]) == len(rows) and all(map(_PRINTED.fullmatch, words[1:])):
+            _whole(rows, where)
+            rows.append([])
+            words = words[1:]
+        elif not (rows and all(map(_PRINTED.fullmatch, words))):
+            if rows:
+                break  # the summary, or another matrix
+            continue
+        if rows:
+            rows[-1] += [number(_PRINTED.sub(r"\1", word), where, "ns, a number above 0") for word in words]
+    _whole(rows, named[-1][0])
+    matrix = np.full((len(rows), len(rows)), np.nan)
+    for cpu, row in enumerate(rows):
+        matrix[cpu, :cpu] = row[:cpu]
+    return matrix
+
+
+def _whole(rows: list[list[float]], where: str) -> None:
+    """Has the row before this line a value for each CPU before it, or for every one?"""
+    if rows and len(rows[-1]) < len(rows) - 1:
+        raise UserError(f"{len(rows[-1])} values of CPU {len(rows) - 1}", where, f"{len(rows) - 1} in the row before")
 
 
 def _of_list(rows: list[tuple[str, list[str]]], file: str) -> Floats:

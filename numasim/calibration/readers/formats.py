@@ -19,7 +19,7 @@ class Format(NamedTuple):
 
 NATIVE = Format("a host measured by `numasim measure`", native.read)
 MLC = Format("an Intel MLC log", mlc.read)
-CORES = Format("a core-to-core matrix (CSV)", core_matrix.read)
+CORES = Format("a core-to-core matrix (CSV, or as printed)", core_matrix.read)
 MESS = Format("Mess curves (memory_curves.csv, bwlat_NN.txt or a folder of these)", mess.read)
 LIKWID = Format("likwid-bench outputs, or a CSV of threads and MByte/s", likwid.read)
 FORMATS = (NATIVE, MLC, CORES, MESS, LIKWID)
@@ -41,6 +41,8 @@ def recognise(path: str | Path) -> Format:
         return MLC
     if any(likwid.RATE.match(line) or line == "LIKWID MICRO BENCHMARK" for line in filled):
         return LIKWID
+    if any(core_matrix.is_printed(line) for line in filled):
+        return CORES
     header = fields(filled[0], str(path)) if filled else []
     for headed, found in ((core_matrix.is_list, CORES), (mess.is_header, MESS), (likwid.is_header, LIKWID)):
         if headed(header):

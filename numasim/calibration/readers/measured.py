@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from numasim.calibration.fit import NOISE
 from numasim.calibration.host_file import HostFile
 from numasim.calibration.published import Cell, Curve, Floats, Host
@@ -11,6 +13,8 @@ from numasim.errors import UserError
 from numasim.machine import Machine
 
 ALL_SOCKETS = 0  # of a curve whose instrument loads the whole machine, however many sockets that has
+SAME = 1.1  # times the own memory's latency, below which another socket's is not another's
+ALIKE = 1.15  # times the least of the nodes, beyond which they are not alike
 NO_LOAD = 0.05  # of a curve's peak: below it, latency is idle latency
 
 
@@ -72,7 +76,7 @@ def together(name: str, sheet: Spec, machine: Machine, files: Mapping[str, Measu
         cells[_key(found_idle)] = found_idle
         notes.append(f"{found_idle} is the curve's latency at {curve.gbps[0]:.3g} GB/s")
     fitted, also = ([cell for cell in cells.values() if _fitted(cell) == to_fit] for to_fit in (True, False))
-    return Together(Host(name, sheet, fitted, curve, tuple(also)), notes)
+    return Together(Host(name, sheet, fitted, curve, tuple(also)), notes + _doubts(fitted, machine))
 
 
 def check_size(measured: Measured, machine: Machine, file: str) -> None:
@@ -88,6 +92,32 @@ def check_size(measured: Measured, machine: Machine, file: str) -> None:
         if nodes and (nodes != t.nodes or cpus > t.cpus):
             expected = f"{t.nodes} and {t.cpus} at most, as {machine.name}"
             raise UserError(f"a host of {nodes} node(s) and {cpus} CPUs", file, expected)
+
+
+def _doubts(cells: list[Cell], machine: Machine) -> list[str]:
+    """What cells say that no model can show: memory dealt out over sockets, nodes that are not alike."""
+    t, notes = machine.topology, []
+    for quantity in ("idle", "bandwidth"):
+        own: dict[bool, list[float]] = {True: [], False: []}
+        for cell in (cell for cell in cells if cell.quantity == quantity):
+            cpu, memory = (int(node) for node in cell.where)
+            if cpu == memory:
+                own[True].append(cell.value)
+            elif memory < t.cpu_nodes and cpu // t.nodes_per_socket != memory // t.nodes_per_socket:
+                own[False].append(cell.value)
+        if own[True] and max(own[True]) > ALIKE * min(own[True]):
+            low, high = f"{min(own[True]):.4g}", f"{max(own[True]):.4g}"
+            notes.append(
+                f"{quantity} of the nodes' own memories is from {low} to {high}: the nodes are not alike (other or"
+                " fewer memory modules?), but a model's are: it shows their mean"
+            )
+        if quantity == "idle" and own[False] and np.median(own[False]) < SAME * np.median(own[True]):
+            notes.append(
+                f"other sockets' memory is no farther ({np.median(own[False]):.1f} ns) than the own one"
+                f" ({np.median(own[True]):.1f} ns): it seems to be dealt out over sockets (node interleaving in the"
+                " BIOS), and what is fitted to it is no NUMA machine"
+            )
+    return notes
 
 
 def check(cell: Cell, machine: Machine, file: str) -> None:

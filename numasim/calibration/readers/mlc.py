@@ -19,7 +19,7 @@ VERSION = re.compile(r"Intel\(R\) Memory Latency Checker - (v\S+)", re.IGNORECAS
 SECTIONS = {
     "idle": re.compile(r"Measuring idle latencies", re.IGNORECASE),
     "bandwidth": re.compile(r"Measuring Memory Bandwidths between nodes", re.IGNORECASE),
-    "peak": re.compile(r"Measuring Peak Injection Memory Bandwidths", re.IGNORECASE),
+    "peak": re.compile(r"Measuring Peak (?:Injection )?Memory Bandwidths", re.IGNORECASE),  # the second up to v3.3
     "maximum": re.compile(r"Measuring Maximum Memory Bandwidths", re.IGNORECASE),
     "loaded": re.compile(r"Measuring Loaded Latencies", re.IGNORECASE),
     "c2c": re.compile(r"Measuring cache-to-cache transfer latency", re.IGNORECASE),
@@ -30,6 +30,7 @@ _HEADER = re.compile(rf"(?:{_LABEL}\s+)?(\d+(?:\s+\d+)*)", re.IGNORECASE)
 _NAMED = re.compile(rf"{_LABEL}\s+/\S+", re.IGNORECASE)  # a drive in place of nodes
 _RATIO = re.compile(r"(All Reads|Stream-triad like|(\d+):(\d+) Reads?-Writes?)\s*:\s*(\S*)", re.IGNORECASE)
 _DELAY = re.compile(r"\d{5,}")
+_REMARK = re.compile(r"(?<=\S)\s*(?://|#|<-).*")  # what people write beside figures
 _SINGLE = re.compile(r"Each iteration took .*?\(\s*([\d.]+)\s*ns\s*\)", re.IGNORECASE)
 _LOCAL = re.compile(r"Local Socket L2->L2 (HITM?)\s+latency\s*(\S*)", re.IGNORECASE)
 _REMOTE = re.compile(r"Remote Socket L2->L2 HITM latency.*homed in (writer|reader)", re.IGNORECASE)
@@ -45,7 +46,7 @@ def read(path: str | Path) -> Measured:
     """
     log = _Log(str(path))
     for count, line in enumerate(lines(path), 1):
-        log.line(line.strip(), f"{path}:{count}")
+        log.line(_REMARK.sub("", line.lstrip("# ")).strip('" '), f"{path}:{count}")
     return log.measured()
 
 
