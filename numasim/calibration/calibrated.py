@@ -1,11 +1,14 @@
 """From files of measurements and a machine to begin with to a fitted model: what `numasim calibrate` does."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from numasim.calibration import (
+    bootstrap,
     compose,
+    doubts,
     fit,
     host_fit,
     host_validate,
@@ -17,11 +20,12 @@ from numasim.calibration import (
     written,
 )
 from numasim.calibration.host_base import base as base_of
+from numasim.calibration.host_base import own
 from numasim.calibration.host_file import HostFile
 from numasim.calibration.knobs import Knob
 from numasim.calibration.published import Host
 from numasim.calibration.readers import formats
-from numasim.calibration.readers.measured import Measured, together
+from numasim.calibration.readers.measured import Measured, check_size, together
 from numasim.calibration.spec import Spec
 from numasim.calibration.values import resourced, value_of
 from numasim.errors import UserError
@@ -47,14 +51,18 @@ class Start(NamedTuple):
 
 class Done(NamedTuple):
     """A fit that ended. prior: values before it, by key.  rows: each experiment, measured and simulated, the worst
-    first.  missing: keys without a standard error, for which the fit cannot be said to have converged.  notes: what it
-    could not decide, and why."""
+    first.  missing: keys without a standard error.  unconverged: why the fit has not converged (empty: it has).
+    doubts: values and experiments that are not to be relied on, a line each.  notes: what it could not decide, and why.
+    seconds: how long it took."""
 
     fitted: fit.Fitted
     prior: dict[str, float]
     rows: list[Compared]
     missing: list[str]
+    unconverged: str
+    doubts: list[str]
     notes: list[str]
+    seconds: float
 
 
 def read(inputs: Sequence[str]) -> tuple[dict[str, Measured], Spec | None]:
@@ -90,7 +98,8 @@ def start(
 
     base: a model, shipped or a file, with `set` changed.  sheet: a specification sheet's file, whose gaps the
     measurements and the nearest measured relatives fill.  name: of the fitted model ("": as the sheet's or the base's).
-    With neither, one file of `numasim measure` is enough: it says what the host is. Raises UserError.
+    With neither, one file of `numasim measure` is enough: it says what the host is, and the nearest model gives the
+    rest, though never the host's own. Raises UserError.
     """
     files, own = read(inputs)
     if base is not None and sheet is not None:
@@ -126,6 +135,7 @@ def _of_file(
     """One file of `numasim measure` is fitted to as it is: it has more than cells hold."""
     if base is not None:
         machine = load(base, set)
+        check_size(measured, machine, where)
         machine = renamed(machine, name or machine.name, f"{machine.description}, fitted to {where}")
     elif set:
         raise UserError("--set without --base", "calibrate", "a base to change")
@@ -134,7 +144,10 @@ def _of_file(
     host = Host(machine.name, cast(Spec, None), [], None)
     said = {key: text for key, text in measured.environment.items() if key != "left out"}  # of cells
     only = Measured([], None, said)
-    return Start(machine, host, together(machine.name, host.sheet, machine, {where: only}).notes, file, where)
+    notes = together(machine.name, host.sheet, machine, {where: only}).notes
+    if base is None and (known := own(file)):
+        notes.append(f"{where}: this host's own model is not learnt from; --base {known[0]} begins with it")
+    return Start(machine, host, notes, file, where)
 
 
 def renamed(machine: Machine, name: str, description: str) -> Machine:
@@ -143,18 +156,25 @@ def renamed(machine: Machine, name: str, description: str) -> Machine:
     return from_tables({**tables, "name": name, "description": description}, file=name)
 
 
-def calibrate(begun: Start, report: fit.Report | None = None) -> Done:
-    """Fit, then simulate each experiment with the fitted model. Raises UserError if the data decide nothing."""
+def calibrate(begun: Start, report: fit.Report | None = None, refits: int = 0) -> Done:
+    """Fit, then simulate each experiment with the fitted model. refits: of a bootstrap, which tells how sure the fit is
+    of all values together (0: none). Raises UserError if the data decide nothing."""
     notes: list[str] = []
+    first = time.monotonic()
     if begun.file:
         found, notes = host_fit.noted(
             begun.file, begun.machine, report=report, name=begun.machine.name, where=begun.where
         )
     else:
         found = fit.fit(begun.machine, begun.host, report=report)
+    if refits:
+        problem = bootstrap.Problem(begun.machine, begun.host, begun.file, begun.where)
+        found = bootstrap.bootstrap(problem, found, refits, report)
     prior = {knob.key: value_of(begun.machine, knob.key) for knob in found.knobs}
     rows = sorted(compared(begun._replace(machine=found.machine), report), key=lambda row: -abs(row.deviation))
-    return Done(found, prior, rows, [knob.key for knob in found.knobs if not found.errors.get(knob.key)], notes)
+    missing = [knob.key for knob in found.knobs if not found.errors.get(knob.key)]
+    told = doubts.doubts(found, rows)
+    return Done(found, prior, rows, missing, doubts.unconverged(found), told, notes, round(time.monotonic() - first, 1))
 
 
 def compared(begun: Start, report: fit.Report | None = None) -> list[Compared]:
@@ -187,10 +207,11 @@ def text(done: Done, inputs: Sequence[str]) -> str:
     for what, keys in (
         ("Not determined by the data", found.undetermined),
         ("At a bound", found.at_bound),
-        ("Without a standard error: not converged", done.missing),
+        ("Not converged", [done.unconverged] if done.unconverged else []),
     ):
         if keys:
             lines.append(f"{what}: {', '.join(keys)}.")
+    lines += [f"Doubtful: {line}." for line in done.doubts]
     return written.text(found.machine, "\n".join(lines))
 
 
@@ -220,6 +241,10 @@ def as_dict(begun: Start, done: Done) -> dict[str, Any]:
         "not_determined": found.undetermined,
         "at_bound": found.at_bound,
         "without_standard_error": done.missing,
+        "converged": not done.unconverged,
+        "not_converged": done.unconverged or None,
+        "doubts": done.doubts,
+        "seconds": done.seconds,
         "free_parameters": len(found.knobs),
         "measurements": found.cells,
         "independent_measurements": found.independent,

@@ -36,7 +36,8 @@ class Fitted(NamedTuple):
 
     machine: the model, its values marked.  knobs: what was turned.  errors: standard error of each, in its unit (0:
     none could be had).  correlation [n, n].  at_bound, undetermined: keys.  cells: how many measurements were used,
-    independent: how many of them are so.  evaluations: simulated cells.
+    independent: how many of them are so.  evaluations: simulated cells.  unsettled: what has not converged: keys whose
+    search ended at the end of its range, and least squares that ended without success.
     """
 
     machine: Machine
@@ -48,6 +49,12 @@ class Fitted(NamedTuple):
     cells: int
     independent: int
     evaluations: int
+    unsettled: list[str]
+
+    @property
+    def converged(self) -> bool:
+        """Did every search end inside its range, and least squares with success?"""
+        return not self.unsettled
 
 
 class Target(NamedTuple):
@@ -102,6 +109,7 @@ class _State:
         self.machine, self.host, self.knobs, self.aims, self.report = machine, host, turned, aims, report
         self.evaluations = 0
         self.errors: dict[str, float] = {}
+        self.settled: dict[str, bool] = {}  # of each search, the last one counts: has it converged?
 
     # ---- latencies ----
 
@@ -131,6 +139,7 @@ class _State:
         found = lmfit.minimize(
             residual, parameters, method="least_squares", scale_covar=False, diff_step=STEP, xtol=1e-4, ftol=1e-4
         )
+        self.settled["least squares of latencies"] = bool(found.success) and not found.aborted
         self.machine = changed(self.machine, values_of(found.params))
         covariance = getattr(found, "covar", None)
         if covariance is None:
@@ -157,6 +166,7 @@ class _State:
                 found = saturation.search(self.machine, known._replace(use=LOAD[0]), lambda: None)
             self.machine, self.evaluations = found.machine, self.evaluations + found.evaluations
             self.errors |= found.errors
+            self.settled |= found.settled
             cells = own[0].cells
             kept = [knob for knob in self.knobs if knob not in own]
             self.knobs = kept + [saturation.knob(key, cells) for key in found.errors]
@@ -205,6 +215,7 @@ class _State:
                 break
             value = min(max(round(value * ratio), knob.low), knob.high)
         self.machine = changed(self.machine, {knob.key: int(value)})
+        self.settled[knob.key] = knob.low < value < knob.high or abs(ratio - 1) < 0.005
         self.errors[knob.key] = max(value * max(aim.sigma / aim.mean for aim in aims) / len(aims) ** 0.5, 0.5)
 
     # ---- the end ----
@@ -221,7 +232,8 @@ class _State:
         bound, loose = [], []
         for knob in self.knobs:
             value, error = value_of(self.machine, knob.key), every[knob.key]
-            if min(value - knob.low, knob.high - value) < 0.01 * max(1.0, knob.low):
+            near_end = min(value - knob.low, knob.high - value) < 0.01 * max(1.0, knob.low)
+            if near_end or not self.settled.get(knob.key, True):
                 bound.append(knob.key)
             if not 0 < error < max(value, 1.0):
                 loose.append(knob.key)
@@ -239,7 +251,8 @@ class _State:
         told = _with_rest(told, self.machine.uncertainty)
         machine = from_tables(replace(self.machine, sources=said, uncertainty=told).expanded(), file=self.host.name)
         counted = independent(machine, used) + (2 if self.host.curve else 0)  # of a curve: its peak, and how long there
-        return Fitted(machine, self.knobs, every, whole, bound, loose, len(used), counted, self.evaluations)
+        unsettled = [what for what, well in self.settled.items() if not well]
+        return Fitted(machine, self.knobs, every, whole, bound, loose, len(used), counted, self.evaluations, unsettled)
 
 
 def _with_rest(told: Uncertainty, before: Uncertainty) -> Uncertainty:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from numasim.assets import shipped
+from numasim.calibration import host_file
 from numasim.calibration.host_file import HostFile
 from numasim.errors import UserError
 from numasim.machine import Machine
@@ -14,14 +16,29 @@ from numasim.machine.nodes import parse_cpus
 def base(file: HostFile, name: str, where: str, like: str | None = None) -> Machine:
     """The model of the host a file was measured on.
 
-    where: what errors call the file.  like: the model that the rest is taken from (None: the nearest).  Raises
-    UserError.
+    where: what errors call the file.  like: the model that the rest is taken from (None: the nearest, but none that was
+    fitted to this very host: nothing is learnt from itself).  Raises UserError.
     """
     try:
         host = described(file.host, where)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"does not say what the host is: {error}", where, "a file of `numasim measure`") from None
-    return model_of(host, name, like).machine
+    return model_of(host, name, like, own(file)).machine
+
+
+def own(file: HostFile) -> list[str]:
+    """Shipped models that were fitted to the host of this file: its processor, CPUs and caches are theirs."""
+    found = []
+    for path in sorted(shipped("calibration/hosts").glob("*/A.json")):
+        if _kind(host_file.read(path)) == _kind(file):
+            found.append(path.parent.name)
+    return found
+
+
+def _kind(file: HostFile) -> list[object]:
+    """What does not change when a host starts anew."""
+    cpu = file.host.get("cpu") or {}
+    return [cpu.get("id"), cpu.get("name"), file.host.get("cpus"), file.host.get("caches")]
 
 
 def described(host: Mapping[str, Any], where: str) -> Host:

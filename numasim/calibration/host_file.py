@@ -16,6 +16,7 @@ from numasim.results.files import replacing
 
 FORMAT, VERSION = "numasim-host", 1
 RAN = 0.98  # share of a repetition for which threads must have run for it to be undisturbed
+ABOVE_0 = ("latency_ns", "step_ns", "handover_ns", "split_ns", "core_ghz")
 _EXPECTED = "a file written by `numasim measure -o`, or by run.sh of `numasim measure --emit`"
 Keys = dict[str, int | float | str]
 
@@ -176,6 +177,8 @@ def read(path: str | Path) -> HostFile:
         raise UserError(_told(error), where, _EXPECTED) from None
     for number, one in enumerate(found.measurements):
         for name, sample in one.samples.items():
+            told = (sample.median, sample.p10, sample.p90, sample.quiet)
+            _check_values(name, (*sample.raw, *told), f"{where}: measurements[{number}]")
             if len(sample.raw) != len(one.rounds):
                 place = f"measurements[{number}].samples.{name}.raw"
                 raise UserError(
@@ -269,6 +272,15 @@ def _check_run(run: _Run, place: str) -> None:
     counts = {name: len(values) for name, values in run.samples.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
         raise UserError(f"has samples of different numbers: {counts}", place, "as many of each, one at least")
+    for name, values in run.samples.items():
+        _check_values(name, values, place)
+
+
+def _check_values(name: str, values: Iterable[float | None], place: str) -> None:
+    """Nothing takes less than no time, and what a fit aims at takes some. Raises UserError."""
+    for value in values:
+        if value is not None and (value < 0 or (value == 0 and name in ABOVE_0)):
+            raise UserError(f"{name} has {value:g}", place, "numbers above 0")
 
 
 def _assembled(begin: Begin, runs: Sequence[_Run], skipped: Sequence[Skipped], end: dict[str, Any] | None) -> HostFile:

@@ -60,7 +60,8 @@ class HostFit:
     """A fit under way. knobs, errors, correlations grow as stages decide values.
 
     kinds: values that are no numbers, or follow from a knob's, and what decided them.  used: the measurements that
-    decided anything.  notes: what was left out, and why.
+    decided anything.  notes: what was left out, and why.  settled: of each search that may not converge, whether the
+    last one has.
     """
 
     def __init__(self, machine: Machine, file: HostFile, where: str, report: Report) -> None:
@@ -72,6 +73,7 @@ class HostFit:
         self.kinds: dict[str, Sequence[Aim]] = {}
         self.used: dict[int, Aim] = {}
         self.notes: list[str] = []
+        self.settled: dict[str, bool] = {}
         self.evaluations = 0
         self.stage = where, -1.0
 
@@ -141,6 +143,7 @@ class HostFit:
             residual, parameters, method="least_squares", scale_covar=False, diff_step=STEP, xtol=1e-3, ftol=1e-3,
             loss="soft_l1", max_nfev=40,
         )  # fmt: skip
+        self.settled[f"least squares of {', '.join(keys)}"] = bool(found.success) and not found.aborted
         self.machine = changed(self.machine, values_of(found.params))
         covariance = getattr(found, "covar", None)
         # a misfit of more than one standard deviation is the model's, and makes its values less sure
@@ -197,7 +200,8 @@ class HostFit:
         keys = [knob.key for knob in self.knobs]
         whole = np.array([[1.0 if a == b else self.correlations.get((a, b), 0.0) for b in keys] for a in keys])
         used = len(self.used)
-        return Fitted(machine, self.knobs, self.errors, whole, bound, loose, used, used, self.evaluations)
+        unsettled = [what for what, well in self.settled.items() if not well]
+        return Fitted(machine, self.knobs, self.errors, whole, bound, loose, used, used, self.evaluations, unsettled)
 
 
 def _experiments(chosen: Sequence[Aim]) -> str:

@@ -20,9 +20,7 @@ from numasim.machine import Machine
 from numasim.machine.nearest import generation_of
 
 DIGITS = 5
-LIKE = (
-    "genoa-9354p-nps4"  # what is not fitted is taken from this model; the nearest would be an earlier fit of the same
-)
+LIKE = "genoa-9354p-nps4"  # what is not fitted is taken from this model
 
 
 def small(file: HostFile) -> HostFile:

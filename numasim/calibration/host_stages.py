@@ -232,6 +232,7 @@ def prefetchers(fit: HostFit) -> None:
             best = fit.machine.core.prefetch_buffers
             near = [{key: n} for n in (best + 2, best, best - 2) if 0 <= n <= rest]
             fit.search(near, [*chosen[:1], *one], {key: 1.0}, [key])
+            fit.settled[key] = value_of(fit.machine, key) < rest
 
 
 def channels(fit: HostFit) -> None:

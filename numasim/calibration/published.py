@@ -4,6 +4,7 @@ A host is a folder such as `calibration/hosts/clx-6240-2s`: `spec.toml`, `SOURCE
 """
 
 import csv
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,8 @@ class Cell(NamedTuple):
 
     quantity: "idle" (ns; where: node of the CPU, of the memory), "bandwidth" (GB/s; nodes as before), "c2c" (ns; kind,
     node of the writer, of the reader), "pairs" (ns one way; class of pair), "peak" (GB/s; reads, writes), "chase" (ns
-    of a random chase through local memory; MiB).
+    of a random chase through local memory; MiB). Of logs alone, predicted but never fitted to: "stream" (GB/s; cores
+    that read), "triad" (GB/s; reads, writes), "pairs" of a core's threads.
     """
 
     quantity: str
@@ -48,12 +50,14 @@ class Curve(NamedTuple):
 
 
 class Host(NamedTuple):
-    """What is known of a host: its sheet, its cells, its curve (None: not measured)."""
+    """What is known of a host: its sheet, its cells, its curve (None: not measured). also: cells that a comparison has,
+    and no fit."""
 
     name: str
     sheet: Spec
     cells: list[Cell]
     curve: Curve | None
+    also: tuple[Cell, ...] = ()
 
     def of(self, quantity: str) -> list[Cell]:
         """The cells of a quantity."""
@@ -73,8 +77,8 @@ def load(name_or_folder: str | Path) -> Host:
         raise UserError(f"no host {text!r}", "host", "one of " + ", ".join(names()))
     sheet = sheets.load(folder / "spec.toml")
     cells = [
-        *_matrix(folder / "idle_latency.csv", "idle", ("cpu_node", "mem_node"), "latency_ns"),
-        *_matrix(folder / "read_bandwidth.csv", "bandwidth", ("cpu_node", "mem_node"), "read_bw_GBps"),
+        *_nodes(folder / "idle_latency.csv", "idle", "latency_ns", sheet),
+        *_nodes(folder / "read_bandwidth.csv", "bandwidth", "read_bw_GBps", sheet),
         *_matrix(folder / "c2c_latency.csv", "c2c", ("kind", "writer_node", "reader_node"), "latency_ns"),
         *_matrix(folder / "peak_bandwidth.csv", "peak", ("reads", "writes"), "bandwidth_GBps"),
         *_pairs(folder / "core_to_core.csv"),
@@ -93,11 +97,29 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def _number(row: dict[str, str], key: str, path: Path, line: int) -> float:
+def _number(row: dict[str, str], key: str, path: Path, line: int, none: bool = False) -> float:
+    """A number above 0. none: or 0, as a load of next to nothing is written."""
     try:
-        return float(row[key])
+        value = float(row[key])
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{row.get(key)!r} is no number", f"{path}:{line}", f"a number in the column {key}") from None
+    if not (0 < value < math.inf or (none and value == 0)):
+        raise UserError(f"{row[key]} in the column {key}", f"{path}:{line}", "a number above 0")
+    return value
+
+
+def _nodes(path: Path, quantity: str, value: str, sheet: Spec) -> list[Cell]:
+    """A matrix of nodes, which are those of the sheet."""
+    found = _matrix(path, quantity, ("cpu_node", "mem_node"), value)
+    cpus, every = sheet.sockets * sheet.nodes_per_socket, sheet.sockets * sheet.nodes_per_socket + len(sheet.cxl)
+    for line, cell in enumerate(found, 2):
+        for node, most in zip(cell.where, (cpus, every), strict=True):
+            if not isinstance(node, int) or node >= most:
+                raise UserError(f"node {node!r}", f"{path}:{line}", f"0 to {most - 1}, as the sheet has nodes")
+    shown = len({cell.where[1] for cell in found})
+    if 1 < shown < cpus:
+        raise UserError(f"a matrix of {shown} nodes", f"{path}:{1 + len(found)}", f"{cpus}, as the sheet has nodes")
+    return found
 
 
 def _matrix(path: Path, quantity: str, where: tuple[str, ...], value: str) -> list[Cell]:
@@ -131,7 +153,7 @@ def _chase(path: Path) -> list[Cell]:
 
 def _loaded(path: Path, sheet: Spec) -> Curve | None:
     rows = [
-        (_number(row, "total_read_bw_GBps", path, line), _number(row, "latency_ns", path, line))
+        (_number(row, "total_read_bw_GBps", path, line, none=True), _number(row, "latency_ns", path, line))
         for line, row in enumerate(_rows(path), 2)
     ]
     if not rows:
@@ -147,7 +169,7 @@ def _mess(path: Path) -> Curve | None:
         return None
     most = max(float(row["read_pct"]) for row in rows)
     points = [
-        (_number(row, "bandwidth_GBps", path, line), _number(row, "latency_ns", path, line))
+        (_number(row, "bandwidth_GBps", path, line, none=True), _number(row, "latency_ns", path, line))
         for line, row in enumerate(rows, 2)
         if float(row["read_pct"]) == most
     ]

@@ -22,6 +22,7 @@ from numasim.machine.checks import MAX_OUTSTANDING
 
 SWITCH, BUFFERS = LOAD
 FOLLOWS = ("prefetch.ip_stride_distance", "prefetch.ip_stride_pages")
+LEAST = 2  # misses under way that a core is given at least
 LATENCY = 0.08  # relative standard error of the latency at the peak, which the last points of a curve scatter by
 BELOW = 0.05  # the same, below the knee
 BANDWIDTH = 0.017  # the same, of a bandwidth
@@ -44,11 +45,13 @@ class Known(NamedTuple):
 
 
 class Saturated(NamedTuple):
-    """The machine fitted, the standard error of each value that was turned, and how many cells were simulated."""
+    """The machine fitted, the standard error of each value that was turned, how many cells were simulated, and of each
+    value, whether its search ended inside its range. (A time between ranks of 0 does: channels have no better use.)"""
 
     machine: Machine
     errors: dict[str, float]
     evaluations: int
+    settled: dict[str, bool]
 
 
 def knob(key: str, cells: list[Cell]) -> Knob:
@@ -85,6 +88,7 @@ class _Search:
         self.evaluations = 0
         self.ends: dict[tuple[int, float], Level] = {}
         self.misfits: dict[tuple[int, float], float] = {}
+        self.most = False  # did a search for the misses end at the most there may be?
 
     def run(self) -> Saturated:
         curve, misses = self.known.curve, outstanding(self.start)
@@ -121,6 +125,7 @@ class _Search:
             shown = self.end(misses, switch).ns
             seen[misses] = abs(shown / ns - 1)
             misses = self.possible(misses * ns / shown)
+        self.most = misses == MAX_OUTSTANDING
         return min(seen, key=lambda n: seen[n])
 
     def misfit(self, misses: int, switch: float) -> float:
@@ -141,7 +146,7 @@ class _Search:
         return self.misfits[key]
 
     def possible(self, misses: float) -> int:
-        return min(max(round(misses), 2), MAX_OUTSTANDING)
+        return min(max(round(misses), LEAST), MAX_OUTSTANDING)
 
     def ranked(self) -> bool:
         """Does what is turned change anything? One rank has no time between ranks."""
@@ -202,6 +207,7 @@ class _Search:
         while misses not in tried:
             tried[misses] = self.ratio(misses, switch)
             misses = self.possible(misses / tried[misses])
+        self.most = misses == MAX_OUTSTANDING
         return min(tried, key=lambda n: abs(tried[n] - 1))
 
     def finish(self, misses: int, switch: float, turned: Sequence[str]) -> Saturated:
@@ -213,8 +219,10 @@ class _Search:
             wide = max(0.25 * switch, 0.25)
             slope = (self.ratio(misses, switch + wide) - self.ratio(misses, switch)) / wide
             errors[self.use] = sigma / max(-slope, 1e-3)
+        inside = {BUFFERS: LEAST < misses < MAX_OUTSTANDING and not self.most, self.use: switch < self.high}
+        settled = {key: inside[key] for key in errors}
         machine = self.at(misses, switch)
         if machine.prefetch.ip_stride:
             far = "assumed: as far as the prefetch buffers reach"
             machine = resourced(machine, dict.fromkeys(FOLLOWS, far))
-        return Saturated(machine, errors, self.evaluations)
+        return Saturated(machine, errors, self.evaluations, settled)

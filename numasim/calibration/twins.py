@@ -59,8 +59,10 @@ class Twins:
                 return self.pairs(str(cell.where[0]))
             case "chase":
                 return self.chase(int(cell.where[0]))
-            case "peak":
+            case "peak" | "triad":
                 return self.peak(*map(int, cell.where))
+            case "stream":
+                return self.stream(int(cell.where[0]))
         raise AssertionError(f"no twin of {cell.quantity}")
 
     def idle(self, node: int, memory: int) -> float:
@@ -117,6 +119,12 @@ class Twins:
         group = next(iter(run(self.machine, "stream", **asked).groups.values()))
         return group.read_gbps + group.write_gbps
 
+    def stream(self, threads: int) -> float:
+        """GB/s that the first so many cores read, each from its own node."""
+        words: dict[str, Any] = {"size": "8MiB", "pages": "2m", "warmup": 0, "accesses": 20_000 * threads}
+        result = run(self.machine, "stream", threads=threads, physcpubind=f"0-{threads - 1}", **words)
+        return next(iter(result.groups.values())).read_gbps
+
     def _core(self, node: int, which: int) -> int:
         return self.machine.topology.node_cpus(node)[which]
 
@@ -128,6 +136,8 @@ class Twins:
         """Some pairs of cores of a class, spread over the machine."""
         t = self.machine.topology
         a_socket, a_domain = t.cores // t.sockets, t.cores_per_domain
+        if kind == "smt_sibling":
+            return [(0, t.cores)]
         if kind == "same_ccx_or_cluster":
             return [(k * a_domain, k * a_domain + a_domain - 1) for k in range(min(3, t.domains))]
         if kind == "cross_socket":

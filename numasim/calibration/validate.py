@@ -13,8 +13,12 @@ from numasim.machine import Machine
 
 # per cent; a cell's band is the larger of this and the host's own asymmetry between mirrored cells
 BANDS = {"idle": 3.0, "bandwidth": 5.0, "c2c": 10.0, "pairs": 10.0, "peak": 10.0, "chase": 5.0}
-UNITS = {"idle": "ns", "chase": "ns", "bandwidth": "GB/s", "c2c": "ns", "pairs": "ns", "peak": "GB/s", "loaded": "ns"}
+UNITS = {
+    "idle": "ns", "chase": "ns", "bandwidth": "GB/s", "c2c": "ns", "pairs": "ns", "peak": "GB/s", "loaded": "ns",
+    "stream": "GB/s", "triad": "GB/s",
+}  # fmt: skip
 KNEE = 0.9  # of the peak; above it a curve is a wall
+NO_BAND, NAN = float("inf"), float("nan")
 FEWEST = 3  # points below the knee that tell: a queue has as many constants; a log cut short has fewer
 MOST_MISSES = 28  # that a core of a shipped model may have under way
 BELOW_MEDIAN, BELOW_WORST, PEAK, SATURATED = 5.0, 15.0, 5.0, 20.0
@@ -60,7 +64,8 @@ def asymmetry(machine: Machine, cells: Sequence[Cell]) -> dict[Cell, float]:
 
 
 def rows(machine: Machine, host: Host) -> list[Row]:
-    """Every cell of a host, and its curve: first the cells in their order, then the curve's points and summary."""
+    """Every cell of a host, and its curve: first the cells in their order, then those that no fit reads, which have no
+    band, then the curve's points and summary."""
     twins, own = Twins(machine), asymmetry(machine, host.cells)
     seen: dict[object, float] = {}
     found = []
@@ -73,6 +78,8 @@ def rows(machine: Machine, host: Host) -> list[Row]:
         found.append(
             Row(str(cell), UNITS[cell.quantity], cell.value, seen[key], band, _fitted(machine, cell), flat, flat)
         )
+    for cell in host.also:
+        found.append(Row(str(cell), UNITS[cell.quantity], cell.value, twins.value(cell), NO_BAND, False, NAN, NAN))
     if host.curve:
         found += curve_rows(machine, host.curve)
     return found

@@ -39,6 +39,10 @@ def calibrate(
         str | None, typer.Option(metavar="SPEC.toml", help="Or a specification sheet; relatives give the rest.")
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The model's name (default: the file's).")] = None,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=10, help="Fit N times more, to draws of the measurements: joint uncertainty."),
+    ] = None,
     change: options.Changes = None,
     json: options.Json = False,
 ) -> int:
@@ -66,7 +70,7 @@ def calibrate(
             begun()
             told(what, done)
 
-        done = calibrated.calibrate(start, report)
+        done = calibrated.calibrate(start, report, bootstrap or 0)
     if output is not None:
         calibrated.write(calibrated.text(done, inputs), output)
     if json:
@@ -74,7 +78,7 @@ def calibrate(
 
         print(text_of({"output": output, **calibrated.as_dict(start, done)}))
     else:
-        _show(start, done, output)
+        _show(start, done, output, bootstrap or 0)
     return _verdict(done)
 
 
@@ -92,16 +96,18 @@ def _check_output(output: str | None, json: bool) -> None:
 
 
 def _verdict(done: Done) -> int:
+    """What is to be doubted, a line each, and the exit code."""
     import sys
 
-    if not done.missing:
+    for line in done.doubts:
+        print(f"numasim: {line}", file=sys.stderr)
+    if not done.unconverged:
         return 0
-    what = ", ".join(done.missing)
-    print(f"numasim: not converged: no standard error of {what}; the values are not to be relied on", file=sys.stderr)
+    print(f"numasim: not converged: {done.unconverged}; do not rely on what hangs on it", file=sys.stderr)
     return NOT_CONVERGED
 
 
-def _show(start: Start, done: Done, output: str | None) -> None:
+def _show(start: Start, done: Done, output: str | None, refits: int) -> None:
     from numasim.calibration.calibrated import fixed_by
     from numasim.calibration.values import value_of
     from numasim.results.figures import console, put, table
@@ -122,6 +128,8 @@ def _show(start: Start, done: Done, output: str | None) -> None:
         f"{len(found.knobs)} free values; {found.independent} independent measurements"
         f" ({found.cells} values with their mirrors)."
     )
+    more = f", with {refits} refits" if refits else ""
+    print(f"{found.evaluations} simulated experiments; {done.seconds:.0f} s in all{more}.")
     rows(done.rows[:SHOWN], "Residuals, the worst first")
     rest = done.rows[SHOWN:]
     if rest:

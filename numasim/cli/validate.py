@@ -31,6 +31,10 @@ def validate(
         str | None,
         typer.Option("-o", "--output", metavar="FILE.md", help="With --published: write the page, and its pictures."),
     ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.png|.svg|.pdf", help="Also draw each kind of experiment, measured and simulated."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Show each experiment measured and simulated, the deviation, its band, and a verdict.
@@ -40,17 +44,10 @@ def validate(
     Example: numasim validate icx-8360y-2s mlc.log
     """
     from numasim.calibration.calibrated import row_dict
-    from numasim.calibration.published import names as hosts
     from numasim.cli.progress import leave_at_once, progress
-    from numasim.errors import UserError
     from numasim.results.json import text_of
 
-    if output is not None and not published:
-        raise UserError("--output without --published", "validate", "a page is of all shipped models")
-    if published == (model is not None):
-        raise UserError("both or neither of MODEL and --published", "validate", "one of the two")
-    if model is not None and not inputs and model not in hosts():
-        raise UserError("measured where?", model, "a file of measurements, or a host: " + ", ".join(hosts()))
+    _check(model, inputs or [], published, output, plot)
     pairs = _published() if model is None else [(model, inputs or [model])]
     found: dict[str, list[Compared]] = {}
     notes: list[str] = []
@@ -62,6 +59,8 @@ def validate(
             notes += left
     if output is not None:
         _write(found, output)
+    if plot is not None and model is not None:
+        _plot(plot, model, inputs or [model], found[model])
     if json:
         print(
             text_of({"models": {one: [row_dict(row) for row in rows] for one, rows in found.items()}, "notes": notes})
@@ -74,6 +73,44 @@ def validate(
         _show(one, rows)
     for note in notes:
         print(f"Note: {note}.")
+    if plot is not None:
+        print(f"{plot}: each kind of experiment, measured and simulated")
+
+
+def _check(model: str | None, inputs: Sequence[str], published: bool, output: str | None, plot: str | None) -> None:
+    """What does not go together is told before anything runs."""
+    from numasim.calibration.plot import check_format
+    from numasim.calibration.published import names as hosts
+    from numasim.errors import UserError
+
+    if output is not None and not published:
+        raise UserError("--output without --published", "validate", "a page is of all shipped models")
+    if published == (model is not None):
+        raise UserError("both or neither of MODEL and --published", "validate", "one of the two")
+    if model is not None and not inputs and model not in hosts():
+        raise UserError("measured where?", model, "a file of measurements, or a host: " + ", ".join(hosts()))
+    if plot is not None and published:
+        raise UserError("--plot with --published", "validate", "one model; --output has the pictures of all")
+    if plot is not None:
+        check_format(plot)
+
+
+def _plot(file: str, model: str, inputs: Sequence[str], rows: Sequence[Compared]) -> None:
+    from pathlib import Path
+
+    from numasim.calibration.calibrated import read
+    from numasim.calibration.plot import draw
+
+    curves = [measured.curve for measured in read(inputs)[0].values() if measured.curve and not _of_runs(rows)]
+    title = f"{Path(model).stem} beside {', '.join(Path(name).name for name in inputs)}"
+    draw(file, title, rows, curves[0] if curves else None)
+
+
+def _of_runs(rows: Sequence[Compared]) -> bool:
+    """Are these comparisons of a host's own file, run by run?"""
+    from numasim.calibration.host_validate import HostRow
+
+    return any(isinstance(row, HostRow) for row in rows)
 
 
 def _write(compared: dict[str, list[Compared]], output: str) -> None:

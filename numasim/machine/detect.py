@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -38,13 +38,14 @@ class Detected(Struct, frozen=True):
         return [key for key in self.machine.values() if self.machine.source(key).startswith(kind)]
 
 
-def model_of(host: Host, name: str, base: str | None = None) -> Detected:
+def model_of(host: Host, name: str, base: str | None = None, without: Collection[str] = ()) -> Detected:
     """A model of a host, called `name`. base: a model's name or file to take the rest from, instead of the nearest.
+    without: shipped models to take nothing from.
 
     Raises UserError for a host that no model can describe.
     """
     plan = plan_of(host)
-    order = ranked(host.processor, plan)
+    order = [one for one in ranked(host.processor, plan) if one.machine.name not in without]
     chosen = [load(base), *(one.machine for one in order)] if base else [one.machine for one in order]
     first = next((one for one in order if one.machine == chosen[0]), None)
     distance, why = (first.distance, first.why) if first else (None, "as asked")

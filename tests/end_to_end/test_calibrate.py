@@ -1,11 +1,12 @@
 """From a log to a fitted model on the command line, and from a model and a log to a verdict."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from numasim.calibration import calibrated, fit, validate
+from numasim.calibration import calibrated, compose, fit, spec, validate
 from numasim.cli import calibrate as verb
 from numasim.machine import load
 from numasim.study.matrix import latency_matrix
@@ -85,8 +86,65 @@ def test_a_fit_without_a_standard_error_is_exit_code_3_and_written(tmp_path, mon
     shown = capsys.readouterr()
     assert "no standard error of links.upi.latency_ns" in shown.err
     assert "none" in shown.out
-    assert "not converged: links.upi.latency_ns" in out.read_text()
+    assert "Not converged: no standard error of links.upi.latency_ns" in out.read_text()
     assert load(out).name == "out"
+
+
+SMALL = """
+name = "small"
+family = "skylake-sp"
+sockets = 1
+cores = 1
+frequency_ghz = 3.0
+l3_bytes = "1.375MiB"
+[memory]
+generation = "DDR4"
+mts = 2666
+channels = 2
+"""
+
+
+def test_a_fit_that_does_not_converge_says_which_and_is_written(cli, tmp_path):
+    """Two channels of DDR4-2666 carry 42.7 GB/s, however many misses the core has under way: 60 GB/s are beyond the end
+    of the search's range."""
+    (tmp_path / "small.toml").write_text(compose.compose(spec.from_tables(tomllib.loads(SMALL))).to_toml())
+    (tmp_path / "mlc.log").write_text(
+        "Measuring Memory Bandwidths between nodes within system\n\t\tNuma node\nNuma node\t 0\n0\t60000\n"
+    )
+    done = cli("calibrate", "mlc.log", "--base", "./small.toml", "-o", "out.toml")
+    assert done.returncode == verb.NOT_CONVERGED
+    bound, far, last = done.stderr.splitlines()
+    assert last.startswith("numasim: not converged: the search for core.prefetch_buffers ended at the end of its range")
+    assert bound.startswith("numasim: core.prefetch_buffers is at its bound, ")
+    assert all("bandwidth 0 0, 60.0 GB/s measured" in line for line in (bound, far))
+    assert "At a bound: core.prefetch_buffers." in done.stdout
+    assert load(tmp_path / "out.toml").core.prefetch_buffers > 0
+    assert "# Not converged: the search for core.prefetch_buffers" in (tmp_path / "out.toml").read_text()
+
+
+def test_refits_say_how_sure_all_values_are_together(cli, tmp_path, planted_log):
+    (tmp_path / "mlc.log").write_text(planted_log)
+    words = ["calibrate", "mlc.log", "--base", "icx-8360y-2s", "-o", "out.toml", "--bootstrap"]
+    assert cli(*words, "9").returncode == 2, "fewer say nothing of correlations"
+    done = cli(*words, "10")
+    assert done.returncode == 0, done.stderr
+    assert "with 10 refits." in done.stdout
+    told = load(tmp_path / "out.toml").uncertainty
+    assert set(told.keys) == set(PLANTED)
+    assert told.correlation[0][1] < 0, "what the die takes, the link does not"
+    assert done.stderr == "", "no bar where nobody looks"
+
+
+def test_a_comparison_is_drawn(cli, tmp_path, planted_log):
+    (tmp_path / "mlc.log").write_text(planted_log)
+    done = cli("validate", "icx-8360y-2s", "mlc.log", "--plot", "mine.svg")
+    assert done.returncode == 0, done.stderr
+    assert "mine.svg: each kind of experiment" in done.stdout
+    drawn = (tmp_path / "mine.svg").read_text()
+    assert "icx-8360y-2s beside mlc.log" in drawn and "Idle latency, ns" in drawn
+    for row in latency_matrix(load("icx-8360y-2s", PLANTED)):
+        for ns in row:
+            assert f"measured {float(f'{ns:.1f}'):.1f}" in drawn
 
 
 def test_a_log_of_one_machine_beside_a_matrix_is_one_host():
@@ -118,6 +176,8 @@ WRONG = {
     "log:4": ["calibrate", "cut", "--base", "icx-8360y-2s", "-o", "o.toml"],
     "has idle 0 2": ["calibrate", str(DATA / "mlc_bdw-2680v4-2s-cod.txt"), "--base", "icx-8360y-2s", "-o", "o.toml"],
     "decides any value": ["calibrate", str(DATA / "likwid_icx-8360y-2s.txt"), "--base", "icx-8360y-2s", "-o", "o.toml"],
+    "cannot draw a .jpg": ["validate", "icx-8360y-2s", "log", "--plot", "a.jpg"],
+    "--plot with --published": ["validate", "--published", "--plot", "a.png"],
     "measured where": ["validate", "teaching-2s"],
     "one of the two": ["validate", "icx-8360y-2s", "--published"],
 }

@@ -9,7 +9,13 @@ import pytest
 from end_to_end.readme_blocks import README, ROOT, blocks, commands, differences, rewritten, run_all, stable
 
 TEXT = README.read_text()
-PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*/*/README.md"))]
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(ROOT.glob("calibration/README.md")),
+    *sorted(ROOT.glob("*/*/README.md")),
+]
 
 
 def test_all_of_it_runs_and_prints_what_is_shown(tmp_path: Path) -> None:

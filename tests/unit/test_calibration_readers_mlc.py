@@ -126,8 +126,8 @@ def test_what_no_cell_holds_is_named(tmp_path):
         "\t\tNuma node\nNuma node\t     0\t\n       0\t50000.0\t\n"
     )
     found = reading(tmp_path, text)
-    assert by_place(found.cells) == {("peak", (1, 0)): 100.0}
-    for part in ("each CPU", "triad", "bandwidth matrix of other than reads"):
+    assert by_place(found.cells) == {("peak", (1, 0)): 100.0, ("triad", (2, 1)): 90.0}
+    for part in ("each CPU", "bandwidth matrix of other than reads"):
         assert part in found.environment["left out"]
 
 

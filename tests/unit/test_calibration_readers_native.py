@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from numasim.calibration import calibrated, published
+from numasim.calibration import calibrated, published, validate
 from numasim.calibration.host_file import HostFile, read
 from numasim.calibration.readers import core_matrix, formats, mess, mlc, native
 from numasim.calibration.readers.measured import Measured, check, together
+from numasim.calibration.twins import Twins
 from numasim.errors import UserError
 from numasim.machine import load
 
@@ -261,11 +262,30 @@ def test_how_the_host_was_is_told(icx, tmp_path):
     assert "a virtual machine (kvm)" in notes
 
 
-def test_what_has_no_twin_is_told_and_not_fitted_to(icx):
-    cells = [published.Cell("stream", (1,), 15.0), published.Cell("pairs", ("smt_sibling",), 7.0)]
-    found = joined(icx, sweep=Measured(cells, None, {}))
-    assert found.host.cells == []
-    assert "no twin of stream, pairs" in found.notes[0]
+def test_what_no_fit_reads_is_compared_and_said_to_be(icx):
+    """The sums of a comparison without a band: a stream of one thread reads what a core's matrix row does; two threads
+    of a core hand a line over within their L1, in a tenth of what two cores take."""
+    kept = [published.Cell("stream", (1,), 15.0), published.Cell("pairs", ("smt_sibling",), 7.0)]
+    found = joined(icx, sweep=Measured([*kept, published.Cell("pairs", ("all_pairs",), 50.0)], None, {}))
+    assert found.host.cells == [] and found.host.also == tuple(kept)
+    assert "compared, never fitted to" in found.notes[0] and "threads of one core" in found.notes[0]
+    assert "read, and not used" in found.notes[1]
+    stream, siblings = validate.rows(icx, found.host)
+    assert (stream.name, stream.expected, stream.unit) == ("stream 1", 15.0, "GB/s")
+    assert stream.simulated == pytest.approx(icx.core.frequency_ghz * 64 * core_lines_a_cycle(icx), rel=0.05)
+    assert icx.l1d.latency_cycles / icx.core.frequency_ghz < siblings.simulated < Twins(icx).pairs("same_socket") / 5
+    assert not stream.fitted and stream.band == siblings.band == float("inf")
+
+
+def core_lines_a_cycle(machine):
+    """Little's law for one core: its misses under way over what one of them takes."""
+    under_way = machine.core.fill_buffers + machine.core.prefetch_buffers
+    return under_way / (Twins(machine).idle(0, 0) * machine.core.frequency_ghz)
+
+
+def test_more_threads_than_cpus_are_another_machines(icx):
+    with pytest.raises(UserError, match=r"sweep: 145 threads \(expected 144 at most"):
+        joined(icx, sweep=Measured([published.Cell("stream", (145,), 15.0)], None, {}))
 
 
 def test_a_curve_alone_has_an_idle_latency_if_it_reaches_down_to_it(icx):

@@ -60,6 +60,7 @@ def found():
     for seed in range(20):
         base, values, host = planted(seed)
         fitted = fit.fit(base, host)
+        assert fitted.converged
         assert len(fitted.knobs) <= fitted.independent == independent(base, host.cells)
         rows += [(key, value, value_of(fitted.machine, key), fitted.errors[key]) for key, value in values.items()]
     return rows

@@ -21,10 +21,11 @@ NO_LOAD = 0.05  # of a curve's peak: below it, latency is idle latency
 class Measured(NamedTuple):
     """What a file holds.
 
-    cells, curve: as in `published`; also "stream" (GB/s; cores that read). curve.sockets may be ALL_SOCKETS.
+    cells, curve: as in `published`. curve.sockets may be ALL_SOCKETS.
     environment: what was said about the run, and under "left out" what no cell holds. matrix [cpus, cpus]: ns one way
     between CPUs, NaN where not measured; its cells need a machine: `core_matrix.cells`. file: all experiments of this
-    project's own file, with their repetitions.
+    project's own file, with their repetitions. heads: of each quantity that is a matrix of nodes, how many columns it
+    has, and the file and line of its head.
     """
 
     cells: list[Cell]
@@ -32,6 +33,7 @@ class Measured(NamedTuple):
     environment: dict[str, str]
     matrix: Floats | None = None
     file: HostFile | None = None
+    heads: Mapping[str, tuple[int, str]] = {}
 
 
 class Together(NamedTuple):
@@ -58,10 +60,11 @@ def together(name: str, sheet: Spec, machine: Machine, files: Mapping[str, Measu
             found += classes.cells
             notes.append(f"{file}: CPUs are taken to be numbered {classes.numbering}")
         for cell in found:
-            check(cell, machine, file)
-        notes += _left(file, measured, found, cells)
+            check(cell, machine, measured.heads.get(cell.quantity, (0, file))[1])
+        check_size(measured, machine, file)
+        notes += _left(file, measured, found, cells, machine)
         for cell in found:
-            if _simulated(cell):
+            if _fitted(cell) or _predicted(cell, machine):
                 cells.setdefault(_key(cell), cell)
         if measured.curve and curve:
             notes.append(f"{file}: a second curve, left out")
@@ -72,8 +75,23 @@ def together(name: str, sheet: Spec, machine: Machine, files: Mapping[str, Measu
         found_idle = Cell("idle", (0, 0), float(curve.ns[0]))
         cells[_key(found_idle)] = found_idle
         notes.append(f"{found_idle} is the curve's latency at {curve.gbps[0]:.3g} GB/s")
-    kept = list(cells.values())
-    return Together(Host(name, sheet, kept, curve), notes + _doubts(kept, machine))
+    fitted, also = ([cell for cell in cells.values() if _fitted(cell) == to_fit] for to_fit in (True, False))
+    return Together(Host(name, sheet, fitted, curve, tuple(also)), notes + _doubts(fitted, machine))
+
+
+def check_size(measured: Measured, machine: Machine, file: str) -> None:
+    """Raise UserError for a matrix of fewer nodes than have CPUs, and a host of other nodes or more CPUs: each is of
+    another machine than the model, or of another mode of it."""
+    t = machine.topology
+    for quantity in ("idle", "bandwidth"):
+        columns, where = measured.heads.get(quantity, (t.cpu_nodes, ""))
+        if columns < t.cpu_nodes:
+            raise UserError(f"a matrix of {columns} node(s)", where, f"{t.cpu_nodes}, as {machine.name} has with CPUs")
+    if measured.file:
+        nodes, cpus = (len(measured.file.host.get(kind) or ()) for kind in ("nodes", "cpus"))
+        if nodes and (nodes != t.nodes or cpus > t.cpus):
+            expected = f"{t.nodes} and {t.cpus} at most, as {machine.name}"
+            raise UserError(f"a host of {nodes} node(s) and {cpus} CPUs", file, expected)
 
 
 def _doubts(cells: list[Cell], machine: Machine) -> list[str]:
@@ -105,6 +123,8 @@ def _doubts(cells: list[Cell], machine: Machine) -> list[str]:
 def check(cell: Cell, machine: Machine, file: str) -> None:
     """Raise UserError if the cell names a node that the machine does not have, or has no CPUs where some measured."""
     t = machine.topology
+    if cell.quantity == "stream" and int(cell.where[0]) > t.cpus:
+        raise UserError(f"{cell.where[0]} threads", file, f"{t.cpus} at most, as {machine.name} has CPUs")
     if cell.quantity not in ("idle", "bandwidth") and (cell.quantity != "c2c" or cell.where[1] == ""):
         return
     cpu, memory = (int(node) for node in cell.where[-2:])
@@ -117,9 +137,15 @@ def _key(cell: Cell) -> object:
     return cell.quantity, cell.where
 
 
-def _simulated(cell: Cell) -> bool:
-    """Is there a twin? Not of pairs of one core's threads: what is fitted lies beyond a core."""
+def _fitted(cell: Cell) -> bool:
+    """May a fit aim at it? Not at pairs of one core's threads: what is fitted lies beyond a core."""
     return cell.quantity in NOISE and cell.where[0] not in ("smt_sibling", "all_pairs")
+
+
+def _predicted(cell: Cell, machine: Machine) -> bool:
+    """Is there a twin of what no fit aims at?"""
+    siblings = cell.where == ("smt_sibling",) and machine.topology.threads_per_core > 1
+    return cell.quantity in ("stream", "triad") or siblings
 
 
 def _of_machine(curve: Curve, machine: Machine, file: str) -> Curve:
@@ -129,14 +155,32 @@ def _of_machine(curve: Curve, machine: Machine, file: str) -> Curve:
     return curve._replace(sockets=curve.sockets or sockets)
 
 
-def _left(file: str, measured: Measured, found: list[Cell], known: Mapping[object, Cell]) -> list[str]:
+# what the twins of cells that no fit aims at suppose, as notes say it
+_SUPPOSED = {
+    "stream": "bandwidth by cores (taken to be the first ones, each with memory of its own node)",
+    "triad": "STREAM's triad (its twin writes through the caches, and moves as many lines)",
+    "pairs": "threads of one core",
+}
+
+
+def _words(cells: list[Cell]) -> str:
+    return ", ".join(dict.fromkeys(_SUPPOSED.get(cell.quantity, cell.quantity) for cell in cells))
+
+
+def _left(
+    file: str, measured: Measured, found: list[Cell], known: Mapping[object, Cell], machine: Machine
+) -> list[str]:
     said = measured.environment
     notes = [f"{file}: {key}: {said[key]}" for key in ("left out", "disturbed", "runs", "prefetchers") if key in said]
     if said.get("virtual", "no") != "no":
         notes.append(f"{file}: a virtual machine ({said['virtual']}), {said.get('stolen', '?')} of its time stolen")
-    other = list(dict.fromkeys(cell.quantity for cell in found if not _simulated(cell)))
-    if other:
-        notes.append(f"{file}: no twin of {', '.join(other)}: read, but not fitted to")
+    predicted, unused = (
+        [cell for cell in found if not _fitted(cell) and _predicted(cell, machine) == twin] for twin in (True, False)
+    )
+    if predicted:
+        notes.append(f"{file}: {_words(predicted)}: compared, never fitted to")
+    if unused:
+        notes.append(f"{file}: {_words(unused)}: read, and not used, as the model has no twin of it")
     twice = [cell for cell in found if _key(cell) in known]
     if twice:
         notes.append(f"{file}: {len(twice)} values measured in an earlier file, which counts ({twice[0]} is the first)")

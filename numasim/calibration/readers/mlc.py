@@ -40,7 +40,8 @@ _NODES = ("-c", "-i", "-j")  # options of --idle_latency that choose CPU or memo
 def read(path: str | Path) -> Measured:
     """The figures of a log, whole or in part; medians where it holds several runs.
 
-    cells: "idle", "bandwidth" (GB/s), "c2c", "peak" of reads, 3:1, 2:1 and 1:1. curve: loaded latency of reads, of all
+    cells: "idle", "bandwidth" (GB/s), "c2c", "peak" of reads, 3:1, 2:1 and 1:1, "triad" (as STREAM's: of two reads and
+    a write that passes the caches, MLC's traffic W10). curve: loaded latency of reads, of all
     sockets. What a log has beyond that is named in environment["left out"]. Raises UserError with file and line.
     """
     log = _Log(str(path))
@@ -67,6 +68,7 @@ class _Log:
         self.values: dict[tuple[str, tuple[str | int, ...]], list[float]] = {}
         self.points: dict[int, list[tuple[float, float]]] = {}  # by delay: GB/s, ns
         self.columns: dict[str, tuple[int, ...]] = {}  # of each kind of matrix
+        self.heads: dict[str, tuple[int, str]] = {}  # of each quantity: columns, and where they were read
         self.said: dict[str, dict[str, None]] = {}  # ordered sets
         self.command = ""
 
@@ -153,6 +155,7 @@ class _Log:
             what = f"a matrix of {len(columns)} nodes after one of {len(known)}"
             raise UserError(what, where, "a log of one machine in one mode: cut the file in two")
         self.table = _Table(columns, where)
+        self.heads.setdefault(self.section, (len(columns), where))
 
     def row(self, table: _Table, words: list[str], where: str) -> None:
         node = int(words[0])
@@ -187,7 +190,7 @@ class _Log:
             return
         value = number(found[4], where, "MB/s") / 1e3
         if found[1].lower().startswith("stream"):
-            self.say("left out", "bandwidth like STREAM's triad")
+            self.add("triad", (2, 1), value)
         else:
             reads, writes = (int(found[2]), int(found[3])) if found[2] else (1, 0)
             self.add(self.section, (reads, writes), value)
@@ -211,7 +214,7 @@ class _Log:
             self.values |= maximum
         cells = [
             Cell(quantity, where, statistics.median(values))
-            for wanted in ("idle", "bandwidth", "c2c", "peak")
+            for wanted in ("idle", "bandwidth", "c2c", "peak", "triad")
             for (quantity, where), values in self.values.items()
             if quantity == wanted
         ]
@@ -220,7 +223,8 @@ class _Log:
         runs = max([len(v) for v in self.values.values()] + [len(p) for p in self.points.values()])
         if runs > 1:
             self.say("runs", f"{runs}: medians")
-        return Measured(cells, self.curve(), {key: "; ".join(texts) for key, texts in self.said.items()})
+        said = {key: "; ".join(texts) for key, texts in self.said.items()}
+        return Measured(cells, self.curve(), said, heads=self.heads)
 
     def curve(self) -> Curve | None:
         if not self.points:
