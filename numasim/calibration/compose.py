@@ -97,7 +97,7 @@ def compose(spec: Spec, values: Mapping[str, float] = {}, sources: Mapping[str, 
     said["os.*"] = "assumed: ticks are off, so that figures compare with minima; 1.4 us a tick, AMD UG1586"
     for key, value in values.items():
         table, last = _table_of(tables, key)
-        table[last] = type(table.get(last, 0.0))(value)
+        table[last] = type(table[last])(value) if last in table else value
         said[key] = sources.get(key, "assumed: given")
     return from_tables({**tables, "sources": said}, file=spec.name)
 

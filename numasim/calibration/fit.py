@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numasim.calibration import saturation
-from numasim.calibration.knobs import LOAD, Knob, independent, knobs, orbit
+from numasim.calibration.knobs import DIES, LOAD, LOAD_BOUNDS, Knob, independent, knobs, orbit
 from numasim.calibration.published import Cell, Floats, Host
 from numasim.calibration.twins import Twins
 from numasim.calibration.values import changed, value_of
@@ -25,6 +25,8 @@ STEP = 0.02  # of a value, over which a derivative is taken
 # relative, of a measurement and of a symmetric model of it: a third of the band that each quantity is held to
 NOISE = {"idle": 0.01, "bandwidth": 0.017, "peak": 0.017, "c2c": 0.033, "pairs": 0.033, "chase": 0.017}
 LIGHT = 0.05  # of the peak: load that waits for nothing
+MOST_BYTES = 128  # a line on a link: what takes more than twice its own is no matter of the link's
+TRACKERS = "fabric.remote_trackers"
 SHIFT = 20.0  # ns added to what lmfit turns, so that a step is 0.4 ns at least where a value is near 0
 Report = Callable[[str, float], None]
 
@@ -153,20 +155,49 @@ class _State:
 
     def bandwidth(self) -> None:
         """A node's own bandwidth first, then what each link carries: the second hangs on the first."""
-        own = [knob for knob in self.knobs if knob.key in LOAD]
+        own = [knob for knob in self.knobs if knob.key in LOAD_BOUNDS]
         if own:
             aims = [(aim.cell, aim.mean, aim.sigma) for aim in self._aims(own[0])]
-            known = saturation.Known(aims, self.host.curve)
+            known = saturation.Known(aims, self.host.curve, own[0].key)
             found = saturation.search(self.machine, known, lambda: self.report(f"{self.host.name}: full load", -1.0))
+            if (
+                DIES in found.errors and value_of(found.machine, DIES) > MOST_BYTES
+            ):  # so much is no matter of the link's
+                found = saturation.search(self.machine, known._replace(use=LOAD[0]), lambda: None)
             self.machine, self.evaluations = found.machine, self.evaluations + found.evaluations
             self.errors |= found.errors
             self.settled |= found.settled
             cells = own[0].cells
             kept = [knob for knob in self.knobs if knob not in own]
             self.knobs = kept + [saturation.knob(key, cells) for key in found.errors]
-        for knob in self.knobs:
-            if knob.key.endswith("data_bytes"):
-                self._bytes(knob)
+        before = self.machine
+        wires = [knob for knob in self.knobs if knob.key.endswith("data_bytes") and knob.key != DIES]
+        for knob in wires:
+            self._bytes(knob)
+        slow = [knob for knob in wires if value_of(self.machine, knob.key) > MOST_BYTES]
+        if slow:
+            bytes_ = {knob.key: int(value_of(before, knob.key)) for knob in slow}
+            self.machine = changed(self.machine, bytes_)
+            self.knobs = [knob for knob in self.knobs if knob not in slow]
+            self._trackers(slow)
+
+    def _trackers(self, slow: list[Knob]) -> None:
+        """Links that carry much less than their wires could: so many requests of a node are under way to others."""
+        t, aims = self.machine.topology, [aim for knob in slow for aim in self._aims(knob)]
+        lines = [aim.mean * t.unloaded_ns(*(int(n) for n in aim.cell.where)) / 64 for aim in aims]
+        count, seen = round(float(np.mean(lines))), dict[int, float]()
+        while count not in seen:
+            twins = Twins(changed(self.machine, {TRACKERS: count}))
+            ratios = [twins.value(aim.cell) / aim.mean for aim in aims]
+            self.evaluations += len(aims)
+            self.report(f"{self.host.name}: {TRACKERS}", -1.0)
+            seen[count] = abs(float(np.mean(ratios)) - 1)
+            count = max(1, round(count / float(np.mean(ratios))))
+        best = min(seen, key=lambda n: seen[n])
+        self.machine = changed(self.machine, {TRACKERS: best})
+        cells = [cell for knob in slow for cell in knob.cells]
+        self.knobs.append(Knob(TRACKERS, 1, 4096, cells, "bandwidth"))
+        self.errors[TRACKERS] = max(0.5, best * max(aim.sigma / aim.mean for aim in aims) / len(aims) ** 0.5)
 
     def _aims(self, knob: Knob) -> list[Target]:
         """The orbits that decide a knob, a bandwidth's."""

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from numasim.assets import shipped
@@ -22,7 +23,9 @@ DRAWN = (0.55, 0.8, 1.0)  # the same for the spread
 
 
 class Left(NamedTuple):
-    """A measurement that was left out. experiment: "pairs", "load" or "machine".  quantity, where: as of a Cell; for a
+    """A measurement that was left out.
+
+    experiment: "pairs", "load", "machine" or "programs".  quantity, where: as of a Cell; for a
     curve "loaded" and GB/s.  predicted, fixed, md1: by the model and both baselines with the same training data (nan:
     it says nothing).  spread: relative standard deviation of the prediction over machines as likely as the fitted one.
     listed: no band applies, and why."""
@@ -132,6 +135,25 @@ def load(name: str, above: float, told: Report) -> list[Left]:
         told_of = ("load", name, sheet.family, "loaded", f"{x:.0f}", ns)
         found.append(Left(*told_of, said_ns, wide, flat(x), queue(x), ""))
     return found
+
+
+# ---- programs ----
+
+
+def programs(name: str, told: Report) -> list[Left]:
+    """The programs that no fit reads, on a host that was measured twice: ns an operation."""
+    from numasim.calibration import host_ship, host_validate
+    from numasim.calibration.host_twins import PROGRAMS
+    from numasim.machine import load as model
+
+    told(f"{name}: programs", -1.0)
+    a, b = host_ship.load(name)
+    ran = [one for one in b.measurements if one.experiment in PROGRAMS]
+    rows = host_validate.rows(model(name), a, msgspec.structs.replace(b, measurements=ran))
+    return [
+        Left("programs", name, name, "program", row.name, row.expected, row.simulated, 0.0, NAN, NAN, "one host")
+        for row in rows
+    ]
 
 
 # ---- whole machines ----

@@ -107,6 +107,13 @@ class HostFit:
         if not chosen or not candidates:
             return
         found = [self.misfit(values, chosen) for values in candidates]
+        self.take(candidates, found, chosen, errors, keys)
+
+    def take(
+        self, candidates: Sequence[Values], found: Sequence[float], chosen: Sequence[Aim], errors: Mapping[str, float],
+        keys: Sequence[str],
+    ) -> None:  # fmt: skip
+        """Take the candidate with the least misfit of those found. Otherwise as `search`."""
         best = int(np.argmin(found))
         self.machine = changed(self.machine, candidates[best])
         self.kinds |= dict.fromkeys(candidates[best], chosen)

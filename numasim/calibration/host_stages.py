@@ -3,7 +3,8 @@
 clock                       core.frequency_ghz
 branch, split               core.mispredict_cycles, split_cycles
 chase within L1, L2         l1d.latency_cycles, l2.latency_cycles
-tlb                         tlb: second level's latency, entries of both levels, paging-structure caches
+tlb                         tlb: second level's latency, entries of the first level
+tlb, chase beyond the TLBs  tlb: second level's entries, paging-structure caches; of a virtual machine also its walks
 chase beyond L2             l3: effective size and policy, lookup_ns; fabric.controller_ns
 c2c, pingpong               fabric.snoop_ns, snoop_dirty_ns, core.atomic_cycles
 chains                      core.fill_buffers
@@ -27,6 +28,11 @@ PREEMPTED_NS = 100_000.0  # what lasts longer is another program's turn or the h
 MOST_FILLS = 48
 FILLS = (16, 14, 12, 10, 8, 6, 4, 20, 24, 32, 40, MOST_FILLS)  # of equally good ones the first is taken
 AHEAD = (16, 12, 8, 4, 0, 20, 24, 32, 48, 64, 80, 100)  # prefetch buffers
+WALKS: list[Values] = [
+    {"tlb.walk": "native"},
+    {"tlb.walk": "nested", "tlb.host_page": "4k"},
+    {"tlb.walk": "nested", "tlb.host_page": "2m"},
+]
 
 
 def clock(fit: HostFit) -> None:
@@ -80,7 +86,7 @@ def _entries(name: str, entries: int) -> Values:
 
 
 def tlb(fit: HostFit) -> None:
-    """First the levels whose reach a line of each page shows, then what a walk loads."""
+    """The first level, whose reach a line of each page shows, and what the second one takes."""
     small = some(pick(fit.aims, "tlb", lambda k: k["pages"] == "4k" and int(k["count"]) <= 1024))
     if small:
         latency = "tlb.l2_latency_cycles"
@@ -88,14 +94,6 @@ def tlb(fit: HostFit) -> None:
         for _ in range(2):
             fit.search(firsts, small, {"tlb.l1_4k_entries": 8.0}, ["tlb.l1_4k_entries"])
             fit.search([{latency: cycles} for cycles in range(3, 16)], small, {latency: 0.5}, [latency])
-    large = some(pick(fit.aims, "tlb", lambda k: k["pages"] == "4k" and int(k["count"]) >= 512))
-    if large and max(int(aim.keys["count"]) for aim in large) > 2 * fit.machine.tlb.l2_entries:
-        seconds = [_entries("l2", n) for n in (512, 1024, 1536, 2048, 3072, 4096)]
-        walks = [{"tlb.pde_entries": pde} for pde in (1, 8, 32)]
-        both = [{**one, **other} for one, other in product(seconds, walks)]
-        fit.search(
-            both, large, {"tlb.l2_entries": 256.0, "tlb.pde_entries": 4.0}, ["tlb.l2_entries", "tlb.pde_entries"]
-        )
     huge = some(pick(fit.aims, "tlb", lambda k: k["pages"] == "2m" and int(k["count"]) <= 1024))
     if huge:
         firsts = [_entries("l1_2m", n) for n in (8, 16, 32, 48, 64, 72, 96, 128)]
@@ -103,12 +101,48 @@ def tlb(fit: HostFit) -> None:
 
 
 def walks(fit: HostFit) -> None:
-    """Chases in small pages through much memory: which levels of the page table a walk loads."""
-    low = 2 * 4096 * fit.machine.tlb.l2_entries
-    chosen = pick(fit.aims, "chase", of_size(low, 1 << 50, "4k"))
-    if chosen and any(aim.keys["pages"] == "2m" for aim in chases(fit, low, 1 << 50)):
-        found = [{"tlb.pde_entries": n} for n in (1, 2, 4, 8, 16, 32)]
-        fit.search(found, chosen[-2:], {"tlb.pde_entries": 2.0}, ["tlb.pde_entries"])
+    """How many pages the second level holds, which levels of the page table a walk loads and, of a virtual machine,
+    whether they are translated by its host's: one line a page of many pages, and chases in small and huge pages.
+
+    The latencies of L3 and memory are what suits each candidate best; they are decided afterwards (`outer`).
+    """
+    small, far = _walked(fit)
+    if not small and not far:
+        return
+    chosen = [*small, *far]
+    kinds = WALKS if fit.file.host.get("virtual", {}).get("is") else [{}]
+    seconds = [_entries("l2", n) for n in (512, 1024, 1536, 2048, 3072, 4096)] if small else [{}]
+    both = [{**one, **other} for one, other in product(kinds, seconds)]
+    costs = solved(fit, both, chosen)
+    fit.take(both, costs, chosen, {"tlb.l2_entries": 256.0}, ["tlb.l2_entries"] if small else [])
+    if len(kinds) > 1:
+        least = [
+            min(cost for cost, one in zip(costs, both, strict=True) if one.items() >= kind.items()) for kind in kinds
+        ]
+        told = ", ".join(f"{_kind(kind)} {cost:.1f}" for kind, cost in zip(kinds, least, strict=True))
+        fit.notes = [note for note in fit.notes if not note.startswith("page walks:")]
+        fit.notes.append(f"page walks: {_kind(kinds[least.index(min(least))])} fit best (misfit of {told})")
+    found = [{"tlb.pde_entries": n} for n in (1, 2, 4, 8, 16, 32)]
+    fit.take(found, solved(fit, found, chosen), chosen, {"tlb.pde_entries": 2.0}, ["tlb.pde_entries"])
+
+
+def _walked(fit: HostFit) -> tuple[list[Aim], list[Aim]]:
+    """Runs that tell of page walks: a line a page, and chases; each empty where a file has too few."""
+    least = fit.machine.tlb.l2_entries // 2
+    small = pick(fit.aims, "tlb", lambda k: k["pages"] == "4k" and int(k["count"]) >= least)
+    if not small or max(int(aim.keys["count"]) for aim in small) <= 2 * fit.machine.tlb.l2_entries:
+        small = []
+    reach = 2 * 4096 * fit.machine.tlb.l2_entries
+    far = pick(fit.aims, "chase", of_size(reach, 1 << 50, "4k"))[-2:]
+    huge = pick(fit.aims, "chase", of_size(reach, 1 << 50, "2m"))[-2:]
+    within = pick(fit.aims, "chase", of_size(0.5 * fit.machine.l2.size_bytes, fit.machine.l2.size_bytes, "2m"))
+    return some(small), [*far, *huge, *within] if far and huge else []
+
+
+def _kind(kind: Values) -> str:
+    """A way to walk, in words."""
+    page = kind.get("tlb.host_page")
+    return f"nested walks over pages of {page} of the host" if page else "native walks"
 
 
 def coherence(fit: HostFit) -> None:
@@ -237,8 +271,8 @@ def interruptions(fit: HostFit) -> None:
 
 
 STAGES: tuple[tuple[str, Callable[[HostFit], None]], ...] = (
-    ("clock", clock), ("core", branch), ("L1 and L2", inner), ("TLBs", tlb), ("L3 and memory", outer),
-    ("page walks", walks), ("core to core", coherence), ("overlap", buffers), ("prefetchers", prefetchers),
-    ("L3 and memory, with these prefetchers", outer), ("page walks again", walks),
+    ("clock", clock), ("core", branch), ("L1 and L2", inner), ("TLBs", tlb), ("page walks", walks),
+    ("L3 and memory", outer), ("core to core", coherence), ("overlap", buffers), ("prefetchers", prefetchers),
+    ("page walks again", walks), ("L3 and memory, with these prefetchers", outer),
     ("channels", channels), ("interruptions", interruptions),
 )  # fmt: skip

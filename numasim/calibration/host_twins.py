@@ -70,9 +70,12 @@ class HostTwins:
         return self.run("chains", keys, **{"size": size, "lead": lead, "loads": counted, **words})
 
     def _chase(self, one: Measurement) -> Values:
-        """Also, which no host tells, the shares of all loads that look the L3 up, and that go to memory: by what they
-        waited there, as prefetches are looked up and fetched, too."""
-        result, fabric = self.chain(one.keys, int(one.keys["size"]), within=one.keys["within"]), self.machine.fabric
+        return self._told(self.chain(one.keys, int(one.keys["size"]), within=one.keys["within"]))
+
+    def _told(self, result: Result) -> Values:
+        """A load's latency and, which no host tells, the shares of loads that look the L3 up and that go to memory:
+        by what they waited there, as prefetches are looked up and fetched, too."""
+        fabric = self.machine.fabric
         shares = {name: result.counters[event] / result.access.count for name, event in SHARES.items()}
         waited = result.access.stack_ns
         if self.machine.l3.lookup_ns:
@@ -84,11 +87,11 @@ class HostTwins:
 
     def _tlb(self, one: Measurement) -> Values:
         count, page = int(one.keys["count"]), PAGES[str(one.keys["pages"])]
-        spread = self.chain(one.keys, count * page, every=page).access.mean_ns
+        spread = self._told(self.chain(one.keys, count * page, every=page))
         whole = count * LINE if count * LINE < 16 * PAGE else count * LINE // PAGE * PAGE
         within = "all" if whole < 16 * PAGE else "page"
         return {
-            "latency_ns": spread,
+            **spread,
             "dense_latency_ns": self.chain(one.keys, whole, within=within).access.mean_ns,
         }
 

@@ -1,6 +1,6 @@
 """Every measurement that is left out by the split, predicted and judged.
 
-    python -m numasim.calibration.judge [-j JOBS] [pairs] [load] [machine]
+    python -m numasim.calibration.judge [-j JOBS] [pairs] [load] [machine] [programs]
 
 fits anew without what is left out (some minutes; only these experiments, if any are named), writes
 calibration/hosts/held_out.csv and calibration/discrepancy.toml, and prints how close the predictions came.
@@ -50,7 +50,7 @@ class Verdict(NamedTuple):
         return self.median <= self.band_median and self.worst <= self.band_worst and not self.beaten < 0.95
 
 
-EXPERIMENTS = ("machine", "pairs", "load")
+EXPERIMENTS = ("machine", "pairs", "load", "programs")
 
 
 def predict(jobs: int = 1, told: held_out.Report | None = None, experiments: Sequence[str] = EXPERIMENTS) -> list[Left]:
@@ -63,6 +63,7 @@ def predict(jobs: int = 1, told: held_out.Report | None = None, experiments: Seq
         *((held_out.machine, (name,)) for name in hosts),
         *((held_out.pairs, (name,)) for name in split["pairs"]["hosts"]),
         *((held_out.load, (name, split["load"]["above"])) for name in hosts),
+        *((held_out.programs, (name,)) for name in twice()),
     ]
     asked = [(make, words) for make, words in asked if make.__name__ in experiments]
     work = Parallel(n_jobs=jobs, return_as="generator")
@@ -72,6 +73,11 @@ def predict(jobs: int = 1, told: held_out.Report | None = None, experiments: Seq
         if told:
             told("predicting what was left out", done / len(asked))
     return found
+
+
+def twice() -> list[str]:
+    """Hosts that were measured twice by the bundled benchmark, and have a model."""
+    return sorted(path.parent.name for path in shipped("calibration/hosts").glob("*/B.json"))
 
 
 def _silent(what: str, done: float) -> None:
@@ -152,7 +158,7 @@ def main(words: list[str]) -> None:
         lefts = [one for one in read() if one.experiment not in only] + lefts
     write(lefts, shipped("calibration/hosts") / RESULTS)
     text = HEAD
-    for table, kinds in (("fitted", ("pairs", "load")), ("sheet", ("machine",))):
+    for table, kinds in (("fitted", ("pairs", "load", "programs")), ("sheet", ("machine",))):
         known = coverage.discrepancies([one for one in lefts if one.experiment in kinds])
         text += f"\n[{table}]\n" + "".join(f"{key} = {value:.4f}\n" for key, value in known.items())
     (shipped("calibration/hosts").parent / DISCREPANCY).write_text(text, encoding="utf-8")

@@ -8,7 +8,8 @@ from numasim.machine import Machine
 from numasim.machine.checks import MAX_OUTSTANDING
 
 LOAD = ("memory.dram.rank_switch_ns", "core.prefetch_buffers")  # what full load of a node decides
-LOAD_BOUNDS = {LOAD[0]: (0.0, 20.0), LOAD[1]: (0.0, float(MAX_OUTSTANDING))}
+DIES = "links.gmi.data_bytes"  # the first of these where dies have links of their own
+LOAD_BOUNDS = {LOAD[0]: (0.0, 20.0), DIES: (64.0, 256.0), LOAD[1]: (0.0, float(MAX_OUTSTANDING))}
 
 
 class Knob(NamedTuple):
@@ -116,11 +117,9 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
     local = pick("bandwidth", "local")
     if local or host.curve:
         peak = [Cell("peak", (1, 0), host.curve.peak_gbps)] if host.curve else []
-        if "gmi" in machine.links and not host.curve:  # a die's link carries less than its cores could ask for
-            add("links.gmi.data_bytes", 64, 512, local, "bandwidth")
-        else:
-            for key in LOAD if host.curve else LOAD[:1]:  # a curve's peak and the latency there decide both
-                add(key, *LOAD_BOUNDS[key], local or peak, "bandwidth")
+        use = DIES if "gmi" in machine.links else LOAD[0]
+        for key in (use, LOAD[1]) if host.curve else (use,):  # a curve's peak and the latency there decide both
+            add(key, *LOAD_BOUNDS[key], local or peak, "bandwidth")
     if inner:
         add("links.ondie.data_bytes", 64, 512, pick("bandwidth", "socket"), "bandwidth")
     for name in links:

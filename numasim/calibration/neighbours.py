@@ -22,11 +22,13 @@ SWITCH = LOAD[0]
 # what a sheet cannot state; links between sockets go by the name "socket" here, whatever their kind
 VALUES = (
     "fabric.controller_ns", "fabric.home_ns", "fabric.remote_ns", "fabric.snoop_ns", "fabric.snoop_dirty_ns",
-    "fabric.snoop_remote_ns", "memory.cxl.remote_ns",
+    "fabric.remote_trackers", "fabric.snoop_remote_ns", "memory.cxl.remote_ns",
     "fabric.directory_ns", "core.outstanding", "memory.rank_switch", "links.socket.latency_ns",
     "links.socket.data_bytes", "links.ondie.latency_ns", "links.ondie.data_bytes", "links.gmi.latency_ns",
     "links.gmi.data_bytes", "links.cxl.latency_ns", "links.cxl.data_bytes",
 )  # fmt: skip
+# what a home does depends on how a socket is cut into nodes: learnt from relatives of the same mode only
+MODAL = ("fabric.home_ns", "fabric.remote_ns", "fabric.remote_trackers")
 # of these, what other families or makers have is a better guess than nothing: misses under way a core, and the time
 # between ranks in bursts, which stands for how well a controller uses its channels
 GENERAL = ("core.outstanding", "memory.rank_switch")
@@ -106,7 +108,7 @@ def from_spec(sheet: Spec, without: Collection[str] = ()) -> Neighboured:
     chosen = {key: int(options[len(options) // 2]) for key, options in opened.items()}
     whole = compose.stated(sheet, {**stated, **chosen})
     base = compose.compose(whole)
-    values, said, origins = _values(base, near, others(sheet, without))
+    values, said, origins = _values(whole, base, near, others(sheet, without))
     machine = _uncertain(compose.compose(whole, values, said), origins, opened)
     return Neighboured(machine, origins, opened)
 
@@ -141,9 +143,10 @@ def _opened(
     opened: dict[str, tuple[float, ...]] = {}
     stated: dict[str, float] = {}
     for key in compose.unstated(sheet):
-        seen = sorted({value for *_, other in near[:6] if (value := _stated(other, key))})
-        if not seen:
+        knowing = [(apart, value) for apart, *_, other in near if (value := _stated(other, key))]
+        if not knowing:
             raise UserError(f"{key} is not stated", sheet.name, "a value: no relative has one")
+        seen = sorted({value for apart, value in knowing if apart == min(knowing)[0]})
         if key == "memory.channels":
             most = int(seen[-1])
             opened[key] = tuple(float(n) for n in range(1, most + 1) if n in (most // 4, most // 2, most))
@@ -165,7 +168,10 @@ def _stated(sheet: Spec, key: str) -> float:
 
 
 def _values(
-    base: Machine, near: list[tuple[int, str, Machine, Spec]], every: list[tuple[int, str, Machine, Spec]]
+    sheet: Spec,
+    base: Machine,
+    near: list[tuple[int, str, Machine, Spec]],
+    every: list[tuple[int, str, Machine, Spec]],
 ) -> tuple[dict[str, float], dict[str, str], dict[str, Origin]]:
     keys = {_real(base, name): name for name in VALUES if _real(base, name)}
     values: dict[str, float] = {}
@@ -173,6 +179,8 @@ def _values(
     origins: dict[str, Origin] = {}
     for key, name in keys.items():
         asked = every if name in GENERAL else near
+        if name in MODAL:
+            asked = [one for one in asked if one[3].nodes_per_socket == sheet.nodes_per_socket]
         knowing = [(apart, who, known(model)[name]) for apart, who, model, _ in asked if name in known(model)]
         closest = min((apart for apart, *_ in knowing), default=STRANGER)
         specified = name == "core.outstanding" and base.source(LOAD[1]).startswith("specified")
@@ -201,7 +209,7 @@ def _values(
         elif name == "memory.rank_switch":
             parts = {SWITCH: round(mean * base.memory["dram"].burst_ns, 4)}
         else:
-            parts = {key: round(mean, 3)}
+            parts = {key: round(mean) if isinstance(base.values()[key], int) else round(mean, 3)}
         for part, value in parts.items():
             values[part], said[part], origins[part] = value, text, origin
     return values, said, origins

@@ -36,7 +36,7 @@ def with_intervals(
         others.append(one)
         if told:
             told("simulating machines as likely", done / count)
-    quantity = "loaded" if _busy(result) else "idle"
+    quantity = "loaded" if _busy(result) else "idle" if _chases(scenario) else "program"
     relative = discrepancy(scenario.machine, quantity)
     whole = _ends(_of(result), others, relative)
     about = {"level": LEVEL, "draws": count, "discrepancy": {"quantity": quantity, "relative": relative}}
@@ -45,6 +45,11 @@ def with_intervals(
 
 def _busy(result: Result) -> bool:
     return max([0.0, *(u.utilisation for u in result.links), *(u.utilisation for u in result.memory)]) > BUSY
+
+
+def _chases(scenario: Scenario) -> bool:
+    """Is nothing but the latency of memory asked for?"""
+    return all(group.workload == "chase" for group in scenario.groups)
 
 
 def _figures(scenario: Scenario) -> Ends:

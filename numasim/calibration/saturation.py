@@ -4,7 +4,8 @@ By Little's law what is under way is bandwidth x latency. A bandwidth alone says
 fill the channels it says how well those are used, and the number of misses stays what it was thought to be; where they
 cannot, it says how many misses they have. A loaded curve's end, a bandwidth and a latency, says both.
 
-How well channels are used is `rank_switch_ns`, the time between bursts of different ranks: no sheet has it, and what
+Where dies reach memory over links of their own (EPYC), the way's use is what a line occupies there. Elsewhere it is
+how well channels are used: `rank_switch_ns`, the time between bursts of different ranks: no sheet has it, and what
 else a controller loses between bursts is fitted with it.
 """
 
@@ -15,12 +16,12 @@ from numasim.calibration import twins
 from numasim.calibration.knobs import LOAD, LOAD_BOUNDS, Knob
 from numasim.calibration.published import Cell, Curve
 from numasim.calibration.twins import Level
-from numasim.calibration.values import changed, value_of
+from numasim.calibration.values import changed, resourced, value_of
 from numasim.machine import Machine
 from numasim.machine.checks import MAX_OUTSTANDING
 
 SWITCH, BUFFERS = LOAD
-MOST_AHEAD = 64  # lines: a page's
+FOLLOWS = ("prefetch.ip_stride_distance", "prefetch.ip_stride_pages")
 LEAST = 2  # misses under way that a core is given at least
 LATENCY = 0.08  # relative standard error of the latency at the peak, which the last points of a curve scatter by
 BELOW = 0.05  # the same, below the knee
@@ -32,11 +33,15 @@ CLOSE = 0.004  # relative, of a bandwidth that is met
 
 
 class Known(NamedTuple):
-    """What was measured. local: cells of a node's own bandwidth, with their orbits' means and standard errors in GB/s.
-    curve: None if none was, or not to its end."""
+    """What was measured.
+
+    local: cells of a node's own bandwidth, with their orbits' means and standard errors in GB/s.  curve: None if none
+    was, or not to its end.  use: key of what stands for how well the way to memory is used.
+    """
 
     local: Sequence[tuple[Cell, float, float]]
     curve: Curve | None
+    use: str = SWITCH
 
 
 class Saturated(NamedTuple):
@@ -60,12 +65,12 @@ def outstanding(machine: Machine) -> int:
 
 
 def with_outstanding(machine: Machine, misses: int) -> Machine:
-    """The machine with so many; fill buffers are the family's as long as there are enough. The streamer runs as far
-    ahead as its buffers let it."""
+    """The machine with so many; fill buffers are the family's as long as there are enough. A prefetcher that follows
+    an instruction's strides runs as far ahead as there are buffers, as the whole of them is what full load shows."""
     fills = min(machine.core.fill_buffers, misses)
-    changes = {"core.fill_buffers": fills, "core.prefetch_buffers": misses - fills}
-    ahead = max(machine.prefetch.streamer_distance, min(misses - fills, MOST_AHEAD))
-    changes["prefetch.streamer_distance"] = ahead
+    changes: dict[str, float] = {"core.fill_buffers": fills, "core.prefetch_buffers": misses - fills}
+    if machine.prefetch.ip_stride:
+        changes |= {"prefetch.ip_stride_distance": max(misses - fills, 1), "prefetch.ip_stride_pages": True}
     return changed(machine, changes)
 
 
@@ -79,6 +84,7 @@ class _Search:
 
     def __init__(self, machine: Machine, known: Known, told: Callable[[], None]) -> None:
         self.start, self.known, self.told = machine, known, told
+        self.use, (self.low, self.high) = known.use, LOAD_BOUNDS[known.use]
         self.evaluations = 0
         self.ends: dict[tuple[int, float], Level] = {}
         self.misfits: dict[tuple[int, float], float] = {}
@@ -89,18 +95,20 @@ class _Search:
         if curve is None:
             switch = self.used(misses)
             if self.can_fill(misses):
-                return self.finish(misses, switch, (SWITCH,))
-            return self.finish(self.enough(misses), value_of(self.start, SWITCH) * self.ranked(), (BUFFERS,))
+                return self.finish(misses, switch, (self.use,))
+            return self.finish(self.enough(misses), value_of(self.start, self.use), (BUFFERS,))
         t = self.start.topology
         cores = t.cores // t.sockets * curve.sockets
         misses = self.possible(curve.peak_gbps * float(curve.ns[-1]) / 64 / cores)
         if not self.ranked():
-            return self.finish(self.crowded(misses, 0.0), 0.0, (BUFFERS,))
+            return self.finish(self.crowded(misses, self.low), self.low, (BUFFERS,))
         if not self.can_fill(misses):
             misses = self.enough(misses)
-        most = self.used(misses)
-        tried = [(self.near(self.crowded(misses, share * most), share * most), share * most) for share in SHARES]
-        return self.finish(*min(tried, key=lambda both: self.misfit(*both)), LOAD)
+        most, tried = self.used(misses), []
+        for share in SHARES:
+            use = self.low + share * (most - self.low)
+            tried.append((self.near(self.crowded(misses, use), use), use))
+        return self.finish(*min(tried, key=lambda both: self.misfit(*both)), (self.use, BUFFERS))
 
     def near(self, misses: int, switch: float) -> int:
         """The number of misses near this one that fits everything best."""
@@ -141,11 +149,12 @@ class _Search:
         return min(max(round(misses), LEAST), MAX_OUTSTANDING)
 
     def ranked(self) -> bool:
-        """Does the time between ranks change anything?"""
-        return self.start.memory["dram"].ranks > 1
+        """Does what is turned change anything? One rank has no time between ranks."""
+        return self.use != SWITCH or self.start.memory["dram"].ranks > 1
 
     def at(self, misses: int, switch: float) -> Machine:
-        return changed(with_outstanding(self.start, misses), {SWITCH: round(switch, 4)})
+        value = round(switch, 4) if self.use == SWITCH else round(switch)
+        return changed(with_outstanding(self.start, misses), {self.use: value})
 
     def end(self, misses: int, switch: float) -> Level:
         """The loaded curve's end."""
@@ -170,13 +179,13 @@ class _Search:
 
     def can_fill(self, misses: int) -> bool:
         """Do so many misses reach the bandwidth, with channels used as well as they can be?"""
-        return self.ranked() and self.ratio(misses, 0.0) >= 1 - CLOSE
+        return self.ranked() and self.ratio(misses, self.low) >= 1 - CLOSE
 
     def used(self, misses: int) -> float:
         """The time between ranks at which so many misses show the measured bandwidth: by halving and secants."""
         if not self.ranked():
-            return value_of(self.start, SWITCH)
-        low, high = LOAD_BOUNDS[SWITCH]
+            return value_of(self.start, self.use)
+        low, high = self.low, self.high
         above, below = self.ratio(misses, low) - 1, self.ratio(misses, high) - 1
         if above <= 0 or below >= 0:
             return low if above <= 0 else high
@@ -193,7 +202,7 @@ class _Search:
 
     def enough(self, misses: int) -> int:
         """The fewest misses that reach the bandwidth, where it is they that limit it."""
-        switch = value_of(self.start, SWITCH) if self.known.curve is None else LOAD_BOUNDS[SWITCH][0]
+        switch = value_of(self.start, self.use) if self.known.curve is None else self.low
         tried: dict[int, float] = {}
         while misses not in tried:
             tried[misses] = self.ratio(misses, switch)
@@ -206,13 +215,14 @@ class _Search:
         sigma = min((error / mean for _, mean, error in self.known.local), default=0.02)
         if BUFFERS in turned:
             errors[BUFFERS] = max(0.5, (LATENCY if self.known.curve else sigma) * misses)
-        if SWITCH in turned:
+        if self.use in turned:
             wide = max(0.25 * switch, 0.25)
             slope = (self.ratio(misses, switch + wide) - self.ratio(misses, switch)) / wide
-            errors[SWITCH] = sigma / max(-slope, 1e-3)
-        inside = {
-            BUFFERS: LEAST < misses < MAX_OUTSTANDING and not self.most,
-            SWITCH: switch < LOAD_BOUNDS[SWITCH][1],
-        }
+            errors[self.use] = sigma / max(-slope, 1e-3)
+        inside = {BUFFERS: LEAST < misses < MAX_OUTSTANDING and not self.most, self.use: switch < self.high}
         settled = {key: inside[key] for key in errors}
-        return Saturated(self.at(misses, switch), errors, self.evaluations, settled)
+        machine = self.at(misses, switch)
+        if machine.prefetch.ip_stride:
+            far = "assumed: as far as the prefetch buffers reach"
+            machine = resourced(machine, dict.fromkeys(FOLLOWS, far))
+        return Saturated(machine, errors, self.evaluations, settled)

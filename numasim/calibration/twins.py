@@ -68,7 +68,7 @@ class Twins:
     def idle(self, node: int, memory: int) -> float:
         """Idle latency in ns, as MLC's matrix has it."""
         if node not in self._idle:
-            self._idle[node] = matrix.latency_row(self.machine, node)
+            self._idle[node] = matrix.latency_row(quiet(self.machine), node)
         return self._idle[node][memory]
 
     def bandwidth(self, node: int, memory: int) -> float:

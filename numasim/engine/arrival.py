@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from numasim.engine import directory, tlb
+from numasim.engine import directory, nested
 from numasim.engine.cache import DIRTY, EXCLUSIVE, remove, set_of
 from numasim.engine.dram import charge
 from numasim.engine.fills import VICTIM, bring, put_l2, put_l3
@@ -54,7 +54,7 @@ def arrive(m: Any, a: int, now: int) -> bool:
         put_l2(m, core, group, line, flags, now)
     if level == 0:
         return False
-    s.level[i] = tlb.walked(m.tlb, core, m.pages.block[s.va[i] >> 21] & 3, s.va[i], level)
+    s.level[i] = nested.go_on(m, core, m.pages.block[s.va[i] >> 21] & 3, s.va[i], level)
     return True
 
 

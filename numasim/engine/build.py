@@ -13,6 +13,7 @@ from numasim.engine.policies import POLICIES
 from numasim.engine.predictor import PREDICTORS, untaught
 from numasim.engine.vectors import PADDING
 from numasim.errors import UserError
+from numasim.memory import host_class
 
 MAX_CLASSES = 1000
 LOCKS = 1024
@@ -58,6 +59,7 @@ def params(machine: Any, coherent: bool) -> st.Params:
         l1=ps(machine.l1d.latency_cycles * cycle_ns),
         l2=ps(machine.l2.latency_cycles * cycle_ns),
         stlb=ps(machine.tlb.l2_latency_cycles * cycle_ns),
+        nested=ps(machine.tlb.nested_latency_cycles * cycle_ns),
         mesh=ps(fabric.mesh_ns),
         l3=ps(machine.l3.lookup_ns),
         controller=ps(fabric.controller_ns),
@@ -104,6 +106,8 @@ def tlbs(machine: Any, cores: int, blocks: int) -> st.Tlbs:
         tlb_cache("tlb.pde", cores, t.pde_entries, t.pde_entries),
         tlb_cache("tlb.pdpte", cores, t.pdpte_entries, t.pdpte_entries),
         tlb_cache("tlb.pml4e", cores, t.pml4e_entries, t.pml4e_entries),
+        tlb_cache("tlb.nested", cores, t.nested_entries, t.nested_ways),
+        host_class(machine),
         (blocks * 512).bit_length(),
     )
 
@@ -190,6 +194,7 @@ def check_tags(m: st.Machine, line_bits: int) -> None:
     for name, c, bits in (
         ("l1d", m.l1, line_bits), ("l2", m.l2, line_bits), ("l3", m.l3, line_bits),
         ("tlb.l2", m.tlb.l2, m.tlb.kinds + 2), ("tlb.l1_4k", m.tlb.small, m.tlb.kinds),
+        ("tlb.nested", m.tlb.nested, line_bits - m.pages.node_shift + m.pages.guest_bits + 1 - 9 * max(m.tlb.host, 0)),
     ):  # fmt: skip
         if bits - c.bits > 29:
             what = f"{1 << c.bits} sets of {name} cannot tell apart the memory of this run"
@@ -215,8 +220,10 @@ def pages(pagemap: Any) -> st.Pages:
     """The page map; no array empty."""
     return st.Pages(
         node_shift=pagemap.node_shift,
+        guest_bits=pagemap.guest_bits,
         blocks=len(pagemap.block),
         block=np.ascontiguousarray(pagemap.block),
+        guest=np.ascontiguousarray(pagemap.guest) if pagemap.guest_bits else zeros(1),
         frame=frames(pagemap.frame),
         pt=np.append(pagemap.pt, 0),
         pd=np.append(pagemap.pd, 0),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from numasim.engine import tlb
+from numasim.engine import nested, tlb
 from numasim.engine.cache import EXCLUSIVE, hint, known, peek, set_of, sliced_set_of, touch
 from numasim.engine.fills import bring
 from numasim.engine.jit import kernel
@@ -16,11 +16,17 @@ def private(
 ) -> tuple[int, int, int, int, int]:
     """From t on in the core's own caches, page walk included.
 
-    Returns (line the L3 must give or -1, when, when translated, level still walked, cause of the last step).
+    level: the walk's step (nested.py), 0 when translated.  Returns (line the L3 must give or -1, when, when translated,
+    step still to be made, cause of the last look).
     """
     translated = t
     while True:
-        line = want if level == 0 else tlb.entry_line(m.pages, va, level)
+        if level >= nested.ASK:
+            t += m.p.nested
+            level = nested.asked(m, core, klass, va, level & 7)
+            if level == 0:
+                translated = t
+        line = want if level == 0 else nested.entry_line(m.pages, va, level)
         dirty = write if level == 0 else 0
         cause, hit = C_L1, False
         if not missed_l1:
@@ -42,7 +48,7 @@ def private(
                 bring(m, core, group, line, m.l2.tag[i] & EXCLUSIVE | dirty, t)
         if level == 0:
             return -1, t, translated, 0, cause
-        level = tlb.walked(m.tlb, core, klass, va, level)
+        level = nested.go_on(m, core, klass, va, level)
         if level == 0:
             translated = t
         missed_l1 = False
@@ -61,6 +67,6 @@ def look_further(
         if known(m.tlb.l2, core, tlb.number(m.tlb, size, va)):
             tlb.learn_first(m.tlb, core, size, va)
         else:
-            level = tlb.walk_from(m.tlb, core, size, va)
+            level = nested.begin(m, core, size, va)
             count(m.out, klass, E_WALK)
     return private(m, core, group, va, size, want, level, t, write, known_page > 0)

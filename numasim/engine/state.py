@@ -2,7 +2,6 @@
 
 All times are int64 picoseconds. Arrays that describe one thing in several words are views into one array, so that a
 thing lies in few host cache lines: field[i << SHIFT] of thing i.
-
 Actors, in the order in which simultaneous events run: slots (a miss on its way; core << Core.slot_bits | k), then
 front ends (one a thread), then memory channels.
 """
@@ -66,6 +65,7 @@ class Params(NamedTuple):
     l1: int
     l2: int
     stlb: int
+    nested: int  # a look-up in the nested TLB
     mesh: int
     l3: int
     controller: int
@@ -179,7 +179,7 @@ class Slot(NamedTuple):
     line: Array
     want: Array
     va: Array
-    level: Array  # of the page walk, 0 when translated
+    level: Array  # step of the page walk (nested.py), 0 when translated
     t0: Array
     rec: Array  # window entry, -1 for posted stores and prefetches
     join: Array  # list of entries of loads that wait for the same line
@@ -270,8 +270,10 @@ class Pages(NamedTuple):
     """The page map of memory.PageMap, and who owns what."""
 
     node_shift: int
+    guest_bits: int  # log2 of a node's guest-physical frames
     blocks: int
     block: Array
+    guest: Array  # as the guest has it; of native walks nothing
     frame: Tags  # (half as large as Array: what misses is looked up ahead, and mostly fits the host's L2)
     pt: Array
     pd: Array
@@ -289,6 +291,8 @@ class Tlbs(NamedTuple):
     pde: Cache
     pdpte: Cache
     pml4e: Cache
+    nested: Cache  # guest-physical pages, of the host's size
+    host: int  # class of the host's pages, -1 where walks are native
     kinds: int  # in the L2 TLB a page's number is page | class << kinds
 
 
@@ -384,11 +388,10 @@ class Machine(NamedTuple):
     control: Array  # see below
 
 
-# Machine.control
 (K_COUNTING, K_RUNNING, K_ORIGIN, K_BIN, K_PROBLEM, K_STARVED, K_CLASSES) = range(7)
-# K_COUNTING: 1 once warm-up is over; K_RUNNING: threads that must still end; K_ORIGIN: when counting began;
-# K_BIN: log2 of the width of the series' bins; K_PROBLEM: an operation queue overflowed; K_STARVED: a thread is out of
-# records; K_CLASSES: classes in use
+# Words of Machine.control. COUNTING: 1 after warm-up; RUNNING: threads that must still end; ORIGIN: when counting
+# began; BIN: log2 of the width of the series' bins; PROBLEM: an operation queue overflowed; STARVED: a thread is out of
+# records; CLASSES: classes in use
 
 
 def mapped(m: Any, f: Any) -> Any:

@@ -92,14 +92,19 @@ def learn_structure(tlb: Any, core: int, va: int, level: int) -> None:
 
 
 @kernel
+def learn_page(tlb: Any, core: int, klass: int, va: int) -> None:
+    """A walk's translation enters both levels, unless another access has brought it meanwhile."""
+    learn_once(tlb.l2, core, number(tlb, klass, va))
+    learn_once(first_cache(tlb, klass), core, va >> 12 + 9 * klass)
+
+
+@kernel
 def walked(tlb: Any, core: int, klass: int, va: int, level: int) -> int:
     """The entry of a level has arrived: the level to read next, 0 when the page is translated."""
     if level > klass + 1:
         learn_structure(tlb, core, va, level)
         return level - 1
-    # another access may have brought it meanwhile
-    learn_once(tlb.l2, core, number(tlb, klass, va))
-    learn_once(first_cache(tlb, klass), core, va >> 12 + 9 * klass)
+    learn_page(tlb, core, klass, va)
     return 0
 
 

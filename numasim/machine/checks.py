@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from numasim.errors import UserError
 from numasim.machine import sources
-from numasim.machine.model import CURVE_KEYS, DDR_KEYS, LINE_BYTES, Machine, Memory
+from numasim.machine.model import CURVE_KEYS, DDR_KEYS, LINE_BYTES, NESTED_KEYS, Machine, Memory
 from numasim.machine.schema import Place, fields_of, memory_kind, missing
 
 MAX_BANKS = 64  # a channel's; the engine keeps the ready ones as bits of a word
@@ -14,8 +14,13 @@ MAX_CORES = 1024
 
 
 def check_tables(raw: Mapping[str, object], place: Place) -> None:
-    """Hold each `[memory.NAME]` as read from a file against its kind: which keys it must and which it must not have."""
-    tables = raw["memory"]
+    """Hold each `[memory.NAME]` as read from a file against its kind: which keys it must and which it must not have;
+    and what is set of `[tlb]` against its walks."""
+    tlb, tables = raw["tlb"], raw["memory"]
+    assert isinstance(tlb, Mapping)
+    for key in NESTED_KEYS:
+        if f"tlb.{key}" in place.changed and tlb.get("walk") != "nested":
+            raise UserError(f"{key} has no meaning for native walks", place(f"tlb.{key}"), "tlb.walk=nested with it")
     assert isinstance(tables, Mapping)
     if not tables:
         raise UserError("no memory", place("memory"), "at least one table [memory.NAME]")
@@ -73,7 +78,7 @@ def _caches(machine: Machine, place: Place) -> None:
 
 
 def _tlbs(machine: Machine, place: Place) -> None:
-    for name in ("l1_4k", "l1_2m", "l1_1g", "l2"):
+    for name in ("l1_4k", "l1_2m", "l1_1g", "l2", "nested"):
         entries, ways = getattr(machine.tlb, f"{name}_entries"), getattr(machine.tlb, f"{name}_ways")
         if not _power_of_two(entries / ways):
             what = f"{entries} entries in {ways} ways make {entries / ways:g} sets"

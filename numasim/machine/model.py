@@ -91,7 +91,10 @@ class L3(Table, frozen=True, kw_only=True):
 class Tlb(Table, frozen=True, kw_only=True):
     """`[tlb]` of a core: first level a page size, one second level for all, caches of the upper page-table levels.
 
-    l2_latency_cycles: extra of a second-level hit.
+    l2_latency_cycles: extra of a second-level hit.  walk: "nested" in a virtual machine, whose host's page table
+    translates what its own says.  Then there are `NESTED_KEYS`, too.  host_page: size of the host's pages behind the
+    machine's memory.  nested_entries, nested_ways: of the nested TLB, which holds the host's translations;
+    nested_latency_cycles: of each look-up in it, hit or miss.
     """
 
     l1_4k_entries: Entries
@@ -106,6 +109,14 @@ class Tlb(Table, frozen=True, kw_only=True):
     pde_entries: Fully
     pdpte_entries: Fully
     pml4e_entries: Fully
+    walk: Literal["native", "nested"] = "native"
+    host_page: Literal["4k", "2m", "1g"] = "4k"
+    nested_entries: Entries = 16
+    nested_ways: Ways = 16
+    nested_latency_cycles: Cycles = 1
+
+
+NESTED_KEYS = Tlb.__struct_fields__[-4:]
 
 
 class Prefetch(Table, frozen=True, kw_only=True):
@@ -133,10 +144,10 @@ class Fabric(Table, frozen=True, kw_only=True):
     mesh_ns: a core's L2 to an L3 slice, one way.  controller_ns: L3 or home agent to the memory controller, both ways
     together.  snoop_ns: directory to another core's L2 to the requester, beyond the mesh, for a clean line;
     snoop_dirty_ns: more for a modified one.  snoop_remote_ns: more for a line that another socket has, beyond the links
-    on the way.  home_ns: the home agent's look-up for a request that came over a link.
-    directory_ns: reading the directory in the home's memory, for a line that a domain of another node owns.  remote_ns:
-    a home's wait for snoops before its memory answers a request that came over a link.  remote_trackers: requests of a
-    node's cores that may be under way to other nodes at a time (0: any number).
+    on the way.  home_ns: the home agent's look-up for a request that came over a link.  directory_ns: reading the
+    home's directory, for a line that a domain owns at which its memory does not hang.  remote_ns: a home's wait for
+    snoops before its memory answers a request that came over a link.  remote_trackers: requests of a node's cores that
+    may be under way to other nodes at a time (0: any number).
     """
 
     mesh_ns: Ns
@@ -261,12 +272,16 @@ class Machine(Table, frozen=True, kw_only=True, dict=True):
         return tuple(found[node] for node in sorted(found))
 
     def expanded(self) -> dict[str, object]:
-        """All values, defaults included, as nested dicts in the file's words, without keys of a memory's other kind."""
+        """All values, defaults included, as nested dicts in the file's words, without keys of a memory's other kind and
+        those of nested walks where walks are native."""
         whole: dict[str, object] = msgspec.to_builtins(self, builtin_types=())
         memory = {name: _of_kind(table) for name, table in self.memory.items()}
         if not self.uncertainty.keys:
             del whole["uncertainty"]
-        return whole | {"memory": memory}
+        tlb = msgspec.to_builtins(self.tlb)
+        if self.tlb.walk == "native":
+            tlb = {key: value for key, value in tlb.items() if key not in NESTED_KEYS}
+        return whole | {"tlb": tlb, "memory": memory}
 
     def to_toml(self) -> str:
         """TOML text that loads as this machine."""

@@ -70,6 +70,8 @@ def _caches(machine: Machine) -> list[tuple[str, str]]:
 
 def _tlbs(machine: Machine) -> list[tuple[str, str]]:
     tlb = machine.tlb
+    entries = f"{tlb.nested_entries} entries, {tlb.nested_ways} ways, {tlb.nested_latency_cycles} cycles"
+    nested = [("nested walks", f"host pages of {tlb.host_page}; nested TLB: {entries}")] if tlb.walk == "nested" else []
     upper = f"{tlb.pde_entries} PDE, {tlb.pdpte_entries} PDPTE, {tlb.pml4e_entries} PML4E"
     return [
         ("L1 DTLB 4k", f"{tlb.l1_4k_entries} entries, {tlb.l1_4k_ways} ways"),
@@ -77,6 +79,7 @@ def _tlbs(machine: Machine) -> list[tuple[str, str]]:
         ("L1 DTLB 1g", f"{tlb.l1_1g_entries} entries, {tlb.l1_1g_ways} ways"),
         ("STLB", f"{tlb.l2_entries} entries, {tlb.l2_ways} ways, {tlb.l2_latency_cycles} cycles"),
         ("page walks", f"paging-structure caches: {upper}"),
+        *nested,
     ]
 
 

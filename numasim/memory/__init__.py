@@ -1,7 +1,7 @@
 """The memory a program gets: its address space, page sizes, placement on nodes, physical frames, and allocators."""
 
 from numasim.memory.allocators import ALLOCATORS, allocate, check_count
-from numasim.memory.pages import PAGE_WORDS, parse_pages
+from numasim.memory.pages import PAGE_WORDS, host_class, parse_pages
 from numasim.memory.placement import MODES, Placement
 from numasim.memory.queries import (
     numa_maps,
@@ -25,6 +25,7 @@ __all__ = [
     "Region",
     "allocate",
     "check_count",
+    "host_class",
     "numa_maps",
     "numastat",
     "page_owner_nodes",

@@ -28,6 +28,18 @@ class TopologyLike(Protocol):
         """SLIT-like distance of node b seen from node a; 10 is local."""
 
 
+class TlbLike(Protocol):
+    """Whether the program's memory is a virtual machine's."""
+
+    @property
+    def walk(self) -> str:
+        """native or nested."""
+
+    @property
+    def host_page(self) -> str:
+        """Size of the host's pages behind a guest's memory."""
+
+
 class MachineLike(Protocol):
     """What this package needs of a machine."""
 
@@ -38,6 +50,10 @@ class MachineLike(Protocol):
     @property
     def topology(self) -> TopologyLike:
         """The distances."""
+
+    @property
+    def tlb(self) -> TlbLike:
+        """How its cores translate."""
 
 
 class PlacementLike(Protocol):

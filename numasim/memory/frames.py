@@ -31,12 +31,17 @@ class FrameSource:
     counts: by node, the number of 4 KiB, 2 MiB and 1 GiB frames that will be asked for. `node_shift` is the number of
     line-address bits of a node. Frame numbers are machine-wide, in units of their size: 4 KiB frame f of node n is
     n << (node_shift - 6) | f. The same seed, node and counts give the same frames.
+
+    guest_bits: where they are a virtual machine's, log2 of the frames it has of a node. The upper half of a node's
+    lines is then for its host's page tables: of four levels, each with eight bytes for 2 << guest_bits frames.
     """
 
-    def __init__(self, counts: dict[int, tuple[int, int, int]], seed: int) -> None:
+    def __init__(self, counts: dict[int, tuple[int, int, int]], seed: int, guest_bits: int = 0) -> None:
         used = max(sum(n << 9 * page_class for page_class, n in enumerate(three)) for three in counts.values())
         self._bits = pool_bits(used)
         self.node_shift = self._bits + LINES_PER_FRAME_SHIFT
+        if guest_bits:
+            self.node_shift = max(self.node_shift, guest_bits) + 1
         self._pools = {node: self._draw_node(node, three, seed) for node, three in counts.items()}
         self._next = {node: [0, 0, 0] for node in counts}
 
@@ -48,7 +53,7 @@ class FrameSource:
             count, first = int(np.count_nonzero(mine)), self._next[node][page_class]
             self._next[node][page_class] += count
             frames = self._pools[node][page_class][first : first + count]
-            out[mine] = frames | node << (self._bits - 9 * page_class)
+            out[mine] = frames | node << (self.node_shift - LINES_PER_FRAME_SHIFT - 9 * page_class)
         return out
 
     def _draw_node(self, node: int, counts: tuple[int, int, int], seed: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -4,12 +4,15 @@ x86-64, four levels: a page table (PT) maps 2 MiB in 4 KiB pages, a page directo
 (Intel SDM volume 3A, 4.5). A *block* is the 2 MiB of one PD entry: the unit every table of this package counts in.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from numasim.errors import UserError
+
+if TYPE_CHECKING:
+    from numasim.memory.capacity import MachineLike
 
 IntArray = npt.NDArray[np.int64]
 NodeArray = npt.NDArray[np.int16]
@@ -38,6 +41,11 @@ def parse_pages(text: str, where: str = "pages") -> str:
     if word not in PAGE_WORDS:
         raise UserError(f"unknown page size {str(text)!r}", where, " ".join(PAGE_WORDS))
     return word
+
+
+def host_class(machine: "MachineLike") -> int:
+    """Class of the pages that a host has behind the machine's memory; -1 where the machine is no virtual one."""
+    return PAGE_WORDS.index(machine.tlb.host_page) if machine.tlb.walk == "nested" else -1
 
 
 def alignment(pages: str) -> int:

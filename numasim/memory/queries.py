@@ -25,7 +25,7 @@ def translate(pages: PageMap, addresses: IntArray) -> IntArray:
 def page_addresses(pages: PageMap, region: Region) -> list[tuple[int, IntArray]]:
     """(page class, first virtual addresses of its pages) of a region, classes as they come, addresses ascending."""
     last = region.base + region.size_bytes - 1
-    classes = pages.block[region.base >> 21 : (last >> 21) + 1] & 3
+    classes = pages.guest[region.base >> 21 : (last >> 21) + 1] & 3
     found = []
     for page_class in (HUGE, GIANT, SMALL):
         if (classes == page_class).any():

@@ -17,6 +17,7 @@ from numasim.memory.pages import (
     NodeArray,
     Tables,
     alignment,
+    host_class,
     page_runs,
     parse_pages,
     plan_tables,
@@ -44,6 +45,10 @@ class PageMap(NamedTuple):
     - node_shift: physical line = node << node_shift | line in node.
     - block: by va >> 21: page class (0: 4k, 1: 2m, 2: 1g) | region id << 2 | physical 2 MiB frame << 16 (no frame for
       class 0); -1: unmapped.
+    - guest_bits: log2 of the 4 KiB frames that a virtual machine has of a node; 0 where the machine is none.
+    - guest: the same as the guest of a virtual machine has it, with its guest-physical frames. Its pages lie on pages
+      of the host, which block and frame tell: one that is larger than the host's is in as many pieces, wherever the
+      host had room, and a TLB holds the pieces. Of other machines it is block itself.
     - frame: by va >> 12, where the block's class is 0: physical 4 KiB frame, -1 past the region's end; else unused,
       and no longer than the last such block.
     - pt, pd, pdpt: by va >> 21, va >> 30, va >> 39: 4 KiB frame of the page-table page; -1 where there is none (a 2m
@@ -51,7 +56,9 @@ class PageMap(NamedTuple):
     """
 
     node_shift: int
+    guest_bits: int
     block: IntArray
+    guest: IntArray
     frame: IntArray
     pt: IntArray
     pd: IntArray
@@ -67,6 +74,11 @@ class _Run(NamedTuple):
     page_class: int
     first: int
     nodes: NodeArray
+
+    def pieces(self, page_class: int) -> "_Run":
+        """The same in pages of a smaller class."""
+        finer = 9 * (self.page_class - page_class)
+        return _Run(self.region, page_class, self.first << finer, np.repeat(self.nodes, 1 << finer))
 
 
 class _Task(NamedTuple):
@@ -107,6 +119,9 @@ class AddressSpace:
         self._machine = machine
         self._seed = seed & (1 << 63) - 1
         self._pages = parse_pages(pages)
+        self._host = host_class(machine)
+        most = max(memory.size_bytes for memory in machine.memory.values()) >> PAGE_SHIFT[SMALL]
+        self._guest_bits = (most - 1).bit_length() if self._host >= 0 else 0
         self._tasks: list[_Task] = []
         self._page_tables = page_tables
         self._end = 0
@@ -157,7 +172,9 @@ class AddressSpace:
         if end > MAX_BYTES or len(self._regions) == MAX_REGIONS:
             limits = f"at most {size_text(MAX_BYTES)} and {MAX_REGIONS} regions in all"
             raise UserError("the address space is full", f"region {name!r}", limits)
-        self._small_pages += sum(count for page_class, count in page_runs(word, size_bytes) if page_class == SMALL)
+        self._small_pages += sum(
+            count << 9 * of_class for of_class, count in page_runs(word, size_bytes) if SMALL in (of_class, self._host)
+        )
         if self._small_pages > MAX_SMALL_PAGES:
             limit = f"at most {MAX_SMALL_PAGES}; use pages=2m or 1g"
             raise UserError(f"{self._small_pages} pages of 4 KiB in all", f"region {name!r}", limit)
@@ -193,24 +210,18 @@ class AddressSpace:
 
     def _map(self, runs: list[_Run], block_class: NodeArray, tables: Tables, table_nodes: NodeArray) -> PageMap:
         """Hands out the frames. `table_nodes`: of the PTs, PDs, PDPTs and the root, in this order."""
-        source = FrameSource(_count(runs, table_nodes), self._seed)
-        block = np.full(len(block_class), -1, np.int64)
-        small = np.flatnonzero(block_class == SMALL)
+        pieces = [run.pieces(self._host) for run in runs if 0 <= self._host < run.page_class]
+        source = FrameSource(_count([*runs, *pieces], table_nodes), self._seed, self._guest_bits)
+        guest = np.full(len(block_class), -1, np.int64)
+        small = np.flatnonzero(block_class == SMALL if self._host != SMALL else block_class >= SMALL)
         # zeros, not full: a huge region before a small one leaves memory of the host untouched
         frame = np.zeros((int(small[-1]) + 1) << 9 if len(small) else 0, np.int64)
         frame.reshape(-1, 512)[small] = -1
         for run in runs:
-            frames = source.take(run.page_class, run.nodes)
-            first, stop = run.first, run.first + len(frames)
-            owner = run.page_class | run.region << 2
-            if run.page_class == SMALL:
-                frame[first:stop] = frames
-                block[first >> 9 : (stop + 511) >> 9] = owner
-            elif run.page_class == HUGE:
-                block[first:stop] = frames << 16 | owner
-            else:
-                parts = frames[:, None] << 9 | np.arange(512)
-                block[first << 9 : stop << 9] = parts.ravel() << 16 | owner
+            _enter(run, source.take(run.page_class, run.nodes), guest, frame)
+        block = guest.copy() if pieces else guest
+        for run in pieces:
+            _enter(run, source.take(run.page_class, run.nodes), block, frame)
         levels = []
         pages = source.take(SMALL, table_nodes)
         for index, shift in ((tables.pt, 0), (tables.pd, 9), (tables.pdpt, 18)):
@@ -218,7 +229,9 @@ class AddressSpace:
             level[index], pages = pages[: len(index)], pages[len(index) :]
             levels.append(level)
         pt, pd, pdpt = levels
-        return PageMap(source.node_shift, block, frame, pt, pd, pdpt, int(pages[0]), list(self._regions))
+        return PageMap(
+            source.node_shift, self._guest_bits, block, guest, frame, pt, pd, pdpt, int(pages[0]), list(self._regions)
+        )
 
 
 def _place(region: Region, wish: _Wish, task: Policy, memory: NodeMemory) -> list[_Run]:
@@ -231,6 +244,20 @@ def _place(region: Region, wish: _Wish, task: Policy, memory: NodeMemory) -> lis
         runs.append(_Run(region.id, page_class, address >> shift, nodes))
         address += count << shift
     return runs
+
+
+def _enter(run: _Run, frames: IntArray, block: IntArray, frame: IntArray) -> None:
+    """Writes the frames of a run into a page map's arrays."""
+    first, stop = run.first, run.first + len(frames)
+    owner = run.page_class | run.region << 2
+    if run.page_class == SMALL:
+        frame[first:stop] = frames
+        block[first >> 9 : (stop + 511) >> 9] = owner
+    elif run.page_class == HUGE:
+        block[first:stop] = frames << 16 | owner
+    else:
+        parts = frames[:, None] << 9 | np.arange(512)
+        block[first << 9 : stop << 9] = parts.ravel() << 16 | owner
 
 
 def _mark(run: _Run, block_class: NodeArray, block_node: NodeArray) -> None:

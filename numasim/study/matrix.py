@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from numasim.machine import Machine
-from numasim.memory import AddressSpace, Placement, Region
+from numasim.memory import AddressSpace, Placement, Region, host_class
 from numasim.results.result import Result
 from numasim.study.run import run
 from numasim.traces.records import Records
@@ -15,7 +15,7 @@ from numasim.workloads.base import ThreadProgram
 from numasim.workloads.chase import INSNS
 
 Matrix = npt.NDArray[np.float64]
-LINE, HUGE, BUFFER = 64, 1 << 21, 512 << 20
+LINE, SMALL, HUGE, BUFFER = 64, 1 << 12, 1 << 21, 512 << 20
 CHASED = 20_000  # loads of a pair: enough to meet some 500 refreshes of a rank as they come
 READ, READ_IN_ALL = 12_000, 200_000  # lines a core reads, and all at least: ten times as many change it by 1 %
 
@@ -92,9 +92,9 @@ def latency_row(machine: Machine, node: int) -> list[float]:
 
     topology = machine.topology
     space = AddressSpace(machine, 1, "2m", home_node=node)
-    size = _chased_bytes(machine)
+    size, page = _chased_bytes(machine), _page_bytes(machine)
     regions = [space.region(f"node {m}", size, placement=Placement("bind", (m,))) for m in range(topology.nodes)]
-    program = ThreadProgram(lambda lap: _chase(regions), len(regions) * (size // HUGE + CHASED), True)
+    program = ThreadProgram(lambda lap: _chase(regions, page), len(regions) * (size // page + CHASED), True)
     thread = Thread(topology.node_cpus(node)[0], 0, program, Length(0, 0, 1))
     raw = simulate(machine, space.finish(), [thread], ["chase"])
     if raw.partial:
@@ -107,17 +107,23 @@ def latency_row(machine: Machine, node: int) -> list[float]:
 
 
 def _chased_bytes(machine: Machine) -> int:
-    tlb, smallest = machine.tlb, min(memory.size_bytes for memory in machine.node_memory)
-    reach = BUFFER if tlb.l2_entries * HUGE >= BUFFER else tlb.l1_2m_entries * HUGE
+    tlb, page, smallest = machine.tlb, _page_bytes(machine), min(memory.size_bytes for memory in machine.node_memory)
+    first = tlb.l1_2m_entries if page == HUGE else tlb.l1_4k_entries
+    reach = BUFFER if tlb.l2_entries * page >= BUFFER else first * page
     return max(HUGE, min(reach, BUFFER, smallest // 2) // HUGE * HUGE)
 
 
-def _chase(regions: list[Region]) -> Iterator[Records]:
+def _page_bytes(machine: Machine) -> int:
+    """What a TLB entry of a huge page covers: in a virtual machine no more than a page of its host."""
+    return HUGE if host_class(machine) != 0 else SMALL
+
+
+def _chase(regions: list[Region], page: int) -> Iterator[Records]:
     """Each page touched at its first line, then lines at random, none twice: no cache has them."""
     rng = np.random.default_rng(1)
     for m, region in enumerate(regions):
-        pages = np.arange(region.base, region.base + region.size_bytes, HUGE)
+        pages = np.arange(region.base, region.base + region.size_bytes, page)
         yield Records(pages, insns=INSNS, dep0=1, site=0)
-        others = HUGE // LINE - 1
+        others = page // LINE - 1
         line = rng.choice(len(pages) * others, CHASED, replace=False)
         yield Records(pages[line // others] + (line % others + 1) * LINE, insns=INSNS, dep0=1, site=1 + m)

@@ -6,7 +6,7 @@ what lies beyond in story_beyond.py.
 
 from typing import Any
 
-from numasim.engine import access, arrival, chains, core, joins, look, requests, stacks, tlb
+from numasim.engine import access, arrival, chains, core, joins, look, nested, requests, stacks
 from numasim.engine.cache import EXCLUSIVE, touch
 from numasim.engine.coming import hit_coming
 from numasim.engine.fills import bring
@@ -16,7 +16,7 @@ from numasim.engine.state import C_L1, C_L2, C_OS, C_SPLIT, C_TLB, COUNT, NOBODY
 from numasim.study.story_beyond import Beyond
 from numasim.traces.records import STORE
 
-TABLES = ("", "page table", "page directory", "PDPT", "PML4")  # what the entry of a level of the page walk is in
+TABLES = ("page", "page table", "page directory", "PDPT", "PML4")  # what the entry of a level of the page walk is in
 
 
 class Story(Beyond):
@@ -52,8 +52,9 @@ class Story(Beyond):
             access.go_on: self.go_on,
             touch: self.touch,
             bring: self.bring,
-            tlb.walk_from: self.walk_from,
-            tlb.walked: self.walked,
+            nested.begin: self.noted("walk"),
+            nested.go_on: self.noted("walked"),
+            nested.asked: self.noted("asked"),
             stacks.account: self.account,
             stacks.account_private: self.account_private,
             stacks.account_joined: self.account_joined,
@@ -164,16 +165,21 @@ class Story(Beyond):
         return asked
 
     def _told_looks(self, m: Any, level: int, write: int, known_page: int) -> Any:
-        """Steps of a way through TLBs and private caches; level: of the page walk, 0 when translated."""
+        """Steps of a way through TLBs and private caches; level: the page walk's step, 0 when translated."""
         walks = [n for what, n, _ in self._looks if what == "walk"]
         if known_page < 0 and not walks:
             yield C_TLB, m.p.stlb, "the L1 DTLB misses, the second-level TLB knows the page"
         if walks:
             level = walks[0]
-            yield C_TLB, m.p.stlb, f"L1 DTLB and second-level TLB miss: a page walk begins at the {TABLES[level]}"
+            yield C_TLB, m.p.stlb, f"L1 DTLB and second-level TLB miss: a page walk begins at the {TABLES[level & 7]}"
         shared = False
         for what, n, fit in self._looks:
             if what == "walked":
+                level = n
+            elif what == "asked":
+                whose = f"the guest's {TABLES[level & 7]}"
+                does = "has no" if n >> nested.HOST else "has the"
+                yield C_TLB, m.p.nested, f"page walk: the nested TLB {does} translation for the address of {whose}"
                 level = n
             elif what in ("L1", "L2"):
                 hit = n >= 0 and (fit or level > 0 or not write)
@@ -183,7 +189,10 @@ class Story(Beyond):
                 shared = n >= 0 and not hit
 
     def _look(self, level: int, where: str, hit: bool, shared: bool) -> str:
-        what = f"page walk: the entry of the {TABLES[level]} is" if level else "the line is"
+        what = f"page walk: the entry of the {TABLES[level & 7]} is" if level else "the line is"
+        if level >> nested.HOST:
+            table = TABLES[level >> nested.HOST]
+            what = f"page walk: the host's entry of the {table} for the guest's {TABLES[level & 7]} is"
         if hit:
             return f"{what} in {where}"
         if shared and not level:
@@ -203,19 +212,16 @@ class Story(Beyond):
         function(*rest)
         self._looking = looking
 
-    def walk_from(self, function: Any, *rest: Any) -> Any:
-        """Where a page walk begins."""
-        level: int = function(*rest)
-        if self._looking:
-            self._looks.append(("walk", level, False))
-        return level
+    def noted(self, what: str) -> Any:
+        """A wrapper that notes to which step a page walk goes on."""
 
-    def walked(self, function: Any, *rest: Any) -> Any:
-        """A page walk has read an entry."""
-        level: int = function(*rest)
-        if self._looking:
-            self._looks.append(("walked", level, False))
-        return level
+        def wrapper(function: Any, *rest: Any) -> Any:
+            step: int = function(*rest)
+            if self._looking:
+                self._looks.append((what, step, False))
+            return step
+
+        return wrapper
 
     def hit_l2(self, function: Any, m: Any, t: int, x: int, klass: int, kind: int, *rest: int) -> None:
         """The access has ended in its core's caches."""

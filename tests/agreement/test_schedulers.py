@@ -33,6 +33,7 @@ machines = some.fixed_dictionaries(
         "l2.policy": some.sampled_from(["lru", "random", "rrip"]),
         "l3.policy": some.sampled_from(["lru", "random", "rrip", "tree-plru"]),
         "l3.inclusion": some.sampled_from(["victim", "inclusive", "non-inclusive"]),
+        "tlb.walk": some.sampled_from(["native", "nested"]),
         "prefetch.streamer": some.booleans(),
         "prefetch.ip_stride": some.booleans(),
         "prefetch.next_line": some.booleans(),

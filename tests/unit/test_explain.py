@@ -36,6 +36,7 @@ def random_run(seed: int) -> tuple[Made, Any, int]:
         "os.tick_hz": some(0.0, 50_000.0), "memory.dram.write_high": 4,
         "memory.dram.write_low": 2, "memory.dram.channels": some(1, 2), "memory.dram.queue_entries": some(2, 48),
         "fabric.remote_ns": some(0.0, 12.0), "fabric.directory_ns": some(0.0, 30.0),
+        "tlb.walk": ("native", "nested")[seed % 2],
         "fabric.remote_trackers": (0, 1, 3)[seed % 3],
         "l3.inclusion": some("victim", "inclusive", "non-inclusive"), "topology.threads_per_core": some(1, 2),
     }  # fmt: skip

@@ -279,3 +279,20 @@ def test_importing_and_loading_need_no_heavy_package() -> None:
     code = "import sys, numasim.machine as m; m.load('icx-8360y-2s'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"numpy", "networkx", "numba", "scipy"} & set(done.stdout.split())
+
+
+def test_keys_of_nested_walks_have_a_meaning_only_with_them() -> None:
+    with pytest.raises(UserError, match=r"--set tlb.host_page: host_page has no meaning for native walks"):
+        machine.load("teaching-2s", {"tlb.host_page": "2m"})
+    nested = machine.load("teaching-2s", {"tlb.walk": "nested", "tlb.host_page": "2m"})
+    assert nested.tlb.host_page == "2m"
+    again = machine.from_toml_text(nested.to_toml())
+    assert again.tlb == nested.tlb
+    native = machine.load("teaching-2s").to_toml()
+    assert 'walk = "native"' in native and "nested_entries" not in native
+    assert machine.from_toml_text(nested.to_toml(), {"tlb.walk": "native"}).to_toml().count("nested") == 0
+
+
+def test_a_nested_tlb_has_a_power_of_two_of_sets() -> None:
+    with pytest.raises(UserError, match="a power of two of sets"):
+        machine.load("teaching-2s", {"tlb.walk": "nested", "tlb.nested_entries": 24, "tlb.nested_ways": 4})

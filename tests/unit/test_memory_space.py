@@ -27,7 +27,8 @@ PAGE, MIB, GIB = 4096, 1 << 20, 1 << 30
 
 def machine(nodes=2, size_bytes=64 * GIB):
     memory = {"dram": SimpleNamespace(nodes=tuple(range(nodes)), size_bytes=size_bytes)}
-    return SimpleNamespace(memory=memory, topology=SimpleNamespace(distance=lambda a, b: 10 + 11 * abs(a - b)))
+    topology, tlb = SimpleNamespace(distance=lambda a, b: 10 + 11 * abs(a - b)), SimpleNamespace(walk="native")
+    return SimpleNamespace(memory=memory, topology=topology, tlb=tlb)
 
 
 def look_up(pages: PageMap, address: int) -> int:

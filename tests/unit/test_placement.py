@@ -32,6 +32,10 @@ class Machine:
     def topology(self):
         return SimpleNamespace(distance=lambda a, b: self.distances.get((a, b), 10 if a == b else 21))
 
+    @property
+    def tlb(self):
+        return SimpleNamespace(walk="native")
+
 
 # ---- the oracle: one page at a time -------------------------------------------------------------------------------
 

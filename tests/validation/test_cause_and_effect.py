@@ -121,6 +121,21 @@ def test_page_tables_on_the_other_node_lengthen_walks_only() -> None:
     assert change == pytest.approx(dict.fromkeys(change, 0.0), abs=0.5)
 
 
+def test_a_host_below_the_machine_lengthens_walks_only() -> None:
+    """Small pages of a guest on small ones of the host. On the host's giant ones, all known, a walk is a native one and
+    a look-up for the page, and one for its page table where the PDE is not known."""
+    nested = {"tlb.walk": "nested", "tlb.nested_latency_cycles": 10}
+    giant = {**nested, "tlb.host_page": "1g", "tlb.nested_entries": 256}
+    native, large, small = (
+        chase(changes, pages="4k").access.stack_ns for changes in ({}, giant, {**nested, "tlb.host_page": "4k"})
+    )
+    change = moved(native, small)
+    assert change.pop("tlb_walk") > 20
+    assert change == pytest.approx(dict.fromkeys(change, 0.0), abs=0.5)
+    look_up = 10 / machine().core.frequency_ghz
+    assert look_up * 0.9 < large["tlb_walk"] - native["tlb_walk"] < look_up * 2
+
+
 def tree(dependent: str, **changes: object) -> Result:
     """Look-ups in a std::map of a million keys."""
     return run(machine(**changes), "tree", length="1e6", dependent=dependent, pages="2m", accesses=300_000)
