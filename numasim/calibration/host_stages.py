@@ -210,8 +210,8 @@ def prefetchers(fit: HostFit) -> None:
         for a, b, c in product((True, False), repeat=3)
     ]
     beside = [{"prefetch.region": a, "prefetch.up_down": b} for a, b in product((False, True), repeat=2)]
-    strides = [
-        {"prefetch.ip_stride_distance": far, "prefetch.ip_stride_pages": pages}
+    strides = [  # how far shows where buffers do not limit it
+        {"prefetch.ip_stride_distance": far, "prefetch.ip_stride_pages": pages, key: rest}
         for far, pages in ((1, False), *product((8, 32, 64, 128, 256), (False, True)))
     ]
     ahead = [
@@ -225,14 +225,14 @@ def prefetchers(fit: HostFit) -> None:
             solved(fit, beside, [*paged, *some(every)])
         if chosen and fit.machine.prefetch.ip_stride:
             fit.search(strides, [*chosen, *one], {}, [])
-        if fit.machine.prefetch.streamer:
-            fit.search(ahead, [*chosen[:2], *one], {}, [])
         if rest and one:
             fit.search([{key: min(n, rest)} for n in AHEAD], [*chosen[:1], *one], {key: 2.0}, [key])
             best = fit.machine.core.prefetch_buffers
             near = [{key: n} for n in (best + 2, best, best - 2) if 0 <= n <= rest]
             fit.search(near, [*chosen[:1], *one], {key: 1.0}, [key])
             fit.settled[key] = value_of(fit.machine, key) < rest
+        if fit.machine.prefetch.streamer:
+            fit.search(ahead, [*chosen[:2], *one], {}, [])
 
 
 def channels(fit: HostFit) -> None:

@@ -20,7 +20,6 @@ UNITS = {
 KNEE = 0.9  # of the peak; above it a curve is a wall
 NO_BAND, NAN = float("inf"), float("nan")
 FEWEST = 3  # points below the knee that tell: a queue has as many constants; a log cut short has fewer
-MOST_MISSES = 28  # that a core of a shipped model may have under way
 BELOW_MEDIAN, BELOW_WORST, PEAK, SATURATED = 5.0, 15.0, 5.0, 20.0
 
 
@@ -98,16 +97,6 @@ def _flat(machine: Machine, host: Host, cell: Cell) -> float:
     return float(np.mean([c.value for c in host.of(cell.quantity) if (c.where[-2] == c.where[-1]) == local]))
 
 
-def beyond_the_cores(machine: Machine, measured: Curve) -> str:
-    """Why the latency at the peak is out of the model's reach: by Little's law bandwidth x latency is what is under
-    way, and the engine's cores have at most so many misses. Empty if it is in reach."""
-    cores = machine.topology.cores // machine.topology.sockets * measured.sockets
-    each = measured.peak_gbps * float(measured.ns[-1]) / 64 / cores
-    if each <= MOST_MISSES:
-        return ""
-    return f"{each:.0f} lines under way a core, by Little's law; the engine's have {MOST_MISSES} at most"
-
-
 def simulated_at(machine: Machine, measured: Curve, shares: Sequence[float] = SHARES) -> tuple[Floats, float, float]:
     """The simulated latency at each measured bandwidth (nan above what the model reaches); its peak and the latency
     there. shares: of the measured peak, at which it is simulated."""
@@ -133,8 +122,7 @@ def curve_rows(machine: Machine, measured: Curve) -> list[Row]:
     fitted = machine.source("core.prefetch_buffers").startswith("fitted")
     nan = float("nan")
     found.append(Row("loaded, peak", "GB/s", measured.peak_gbps, peak, PEAK, fitted, nan, nan))
-    band = float("inf") if beyond_the_cores(machine, measured) else SATURATED
-    found.append(Row("loaded, latency at the peak", "ns", float(measured.ns[-1]), top, band, fitted, nan, nan))
+    found.append(Row("loaded, latency at the peak", "ns", float(measured.ns[-1]), top, SATURATED, fitted, nan, nan))
     return found
 
 

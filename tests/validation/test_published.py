@@ -16,7 +16,7 @@ SHARES = (0.03, 0.1, 0.2, 0.4, 0.6, 0.75, 0.88, 1.0)
 @pytest.mark.parametrize("name", HOSTS)
 def test_cells_lie_in_their_bands(name, capsys):
     """Idle 3 %, bandwidth 5 %, core to core 10 %, or the host's own asymmetry between mirrored cells if that is more.
-    What hangs on values that nothing measured here decides is shown, and held to no band."""
+    Chases within caches, which no fit reads, are shown, and held to no band."""
     host, machine = published.load(name), load(name)
     twins, own = Twins(machine), validate.asymmetry(machine, host.cells)
     seen, outside = {}, []
@@ -41,19 +41,17 @@ def test_cells_lie_in_their_bands(name, capsys):
 def test_latency_under_load(name, capsys):
     """Below 90 % of the peak: median 5 %, worst 15 %. The peak within 5 %, the latency there within 20 %.
 
-    At the measured points; between them the simulated curve is straight. A latency that takes more misses under way
-    than the engine's cores can have is shown, and held to no band.
+    At the measured points; between them the simulated curve is straight.
     """
     measured, machine = published.load(name).curve, load(name)
     at, peak, top = validate.simulated_at(machine, measured, SHARES)
     below = (measured.gbps < validate.KNEE * measured.peak_gbps) & np.isfinite(at)
     off = 100 * (at[below] / measured.ns[below] - 1)
-    beyond = validate.beyond_the_cores(machine, measured)
     with capsys.disabled():
         points = " ".join(f"{value:+.1f}" for value in off)
         print(f"\n  {name:<20} below the knee {points} %; peak {100 * (peak / measured.peak_gbps - 1):+.1f} %", end="")
-        print(f", latency there {100 * (top / measured.ns[-1] - 1):+.1f} % {beyond and f'(no band: {beyond})'}", end="")
+        print(f", latency there {100 * (top / measured.ns[-1] - 1):+.1f} %", end="")
     assert np.median(np.abs(off)) <= validate.BELOW_MEDIAN
     assert np.max(np.abs(off)) <= validate.BELOW_WORST
     assert abs(100 * (peak / measured.peak_gbps - 1)) <= validate.PEAK
-    assert beyond or abs(100 * (top / measured.ns[-1] - 1)) <= validate.SATURATED
+    assert abs(100 * (top / measured.ns[-1] - 1)) <= validate.SATURATED
