@@ -103,7 +103,7 @@ def joint(found: Fitted, values: Floats) -> Fitted:
     """
     before, count = found.machine.uncertainty, len(values)
     spread = values.std(axis=0, ddof=1)
-    moved = spread > 0
+    moved = values.max(axis=0) > values.min(axis=0)
     scale = np.where(moved, spread, before.standard_error)
     centred = (values - values.mean(axis=0)) / np.where(moved, spread, 1.0)
     correlation = centred.T @ centred / (count - 1) * (1 - 1 / count)

@@ -1,5 +1,6 @@
 """Are the joint errors of refits those that a sum of latencies has by arithmetic?"""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -9,7 +10,8 @@ from numasim.calibration.host_aims import aims
 from numasim.calibration.published import Cell, Curve
 from numasim.calibration.twins import Twins
 from numasim.calibration.values import changed, value_of
-from numasim.machine import load
+from numasim.machine import from_tables, load
+from numasim.machine.model import Uncertainty
 
 IVB = "ivb-2680v2-2s"
 LOCAL, REMOTE = 62.0, 116.0
@@ -20,7 +22,8 @@ CONTROLLER, LINK = "fabric.controller_ns", "links.qpi.latency_ns"
 def problem():
     cells = [Cell("idle", (0, 0), LOCAL), Cell("idle", (0, 1), REMOTE)]
     host = published.load(IVB)._replace(cells=cells, curve=None)
-    return bootstrap.Problem(load(IVB), host, None, "")
+    bare = msgspec.structs.replace(load(IVB), uncertainty=Uncertainty())  # of which the fit alone says how sure it is
+    return bootstrap.Problem(from_tables(bare.expanded()), host, None, "")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,21 @@ def test_machines_can_be_drawn_from_few_refits(problem):
     assert same.machine.uncertainty.correlation[0][1] == pytest.approx(2 / 3, abs=1e-4), "1, less a third"
     assert np.linalg.eigvalsh(np.array(same.machine.uncertainty.correlation)).min() > 0
     assert len(intervals.draws(same.machine, 5)) == 5
+
+
+def test_what_was_uncertain_before_and_is_not_fitted_stays_as_it_was(problem):
+    """A model that was fitted before has errors of values that these cells do not decide."""
+    found = fit.fit(load(IVB), problem.host)
+    before = found.machine.uncertainty
+    rest = [n for n, key in enumerate(before.keys) if key not in (CONTROLLER, LINK)]
+    centre = np.array([value_of(found.machine, key) for key in before.keys])
+    rows = np.array([centre, centre, centre])
+    at = before.keys.index(CONTROLLER)
+    rows[:, at] += (-1, 0, 1)
+    told = bootstrap.joint(found, rows).machine.uncertainty
+    assert rest and [told.standard_error[n] for n in rest] == [before.standard_error[n] for n in rest]
+    assert told.standard_error[at] == 1.0
+    assert all(told.correlation[at][n] == 0 for n in rest)
 
 
 def test_cells_of_an_orbit_are_drawn_together_and_as_wide_as_a_fit_takes_them():
