@@ -1,4 +1,4 @@
-"""A run with its predictive intervals: the same scenario on machines as likely as the model, and the discrepancy."""
+"""Predictive intervals of a run and of a machine's matrices: the same on machines as likely, and the discrepancy."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from numasim.calibration.intervals import LEVEL, discrepancy, draws, interval
+from numasim.machine import Machine
 from numasim.results.json import summary
 from numasim.results.result import Result
 from numasim.study.run import run_scenario
@@ -41,6 +42,33 @@ def with_intervals(
     whole = _ends(_of(result), others, relative)
     about = {"level": LEVEL, "draws": count, "discrepancy": {"quantity": quantity, "relative": relative}}
     return {**about, **whole}
+
+
+def matrix_intervals(machine: Machine, count: int, told: Report | None = None) -> dict[str, list[list[list[float]]]]:
+    """Intervals of the latency and bandwidth matrices, [node of CPUs][node of memory][low, high], in ns and GB/s.
+
+    Ends are those of the central 90 % over `count` machines drawn from the model's [uncertainty], widened by the
+    discrepancy. Raises UserError if the model does not say how well it is known.
+    """
+    from numasim.study.matrix import bandwidth_matrix, latency_matrix
+
+    latency, bandwidth = [], []
+    for done, other in enumerate(draws(machine, count), 1):
+        latency.append(latency_matrix(other))
+        bandwidth.append(bandwidth_matrix(other))
+        if told:
+            told("simulating machines as likely", done / count)
+    drawn = {"latency_ns": ("idle", latency), "bandwidth_gbps": ("bandwidth", bandwidth)}
+    return {
+        name: [
+            [
+                list(interval([float(one[node][memory]) for one in values], discrepancy(machine, quantity)))
+                for memory in range(len(values[0][node]))
+            ]
+            for node in range(len(values[0]))
+        ]
+        for name, (quantity, values) in drawn.items()
+    }
 
 
 def _busy(result: Result) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from numasim.cli import options
+from numasim.errors import UserError
 
 if TYPE_CHECKING:
     from numasim.machine import Machine
@@ -21,6 +23,7 @@ def show(
     plot: Annotated[
         str | None, typer.Option(metavar="FILE.svg|.png|.pdf", help="Draw the topology into this file, and no more.")
     ] = None,
+    intervals: options.Intervals = None,
     json: options.Json = False,
 ) -> None:
     """Show a machine: nodes and distances, simulated latency and bandwidth matrices, caches, TLBs, links, memory."""
@@ -31,13 +34,17 @@ def show(
     if plot is not None:
         _plot(machine, plot, json)
         return
+    if intervals is not None and not simulate:
+        raise UserError("--intervals with --no-simulate", "show", "matrices to say something of")
     matrices = _matrices(machine) if simulate else {}
+    spans = _spans(machine, intervals) if intervals is not None else {}
     if json:
         from numasim.results.json import text_of
 
-        print(text_of(_as_dict(machine, matrices)))
+        told = {f"{name}_interval": rows for name, rows in spans.items()}
+        print(text_of(_as_dict(machine, {**matrices, **told})))
     else:
-        _print(machine, matrices)
+        _print(machine, matrices, spans)
 
 
 def _plot(machine: Machine, file: str, json: bool) -> None:
@@ -64,11 +71,19 @@ def _matrices(machine: Machine) -> dict[str, Matrix]:
         return {"latency_ns": latency, "bandwidth_gbps": _plain(bandwidth_matrix(machine))}
 
 
+def _spans(machine: Machine, count: int) -> dict[str, list[list[list[float]]]]:
+    from numasim.calibration.predictive import matrix_intervals
+    from numasim.cli.progress import progress
+
+    with progress() as report:
+        return matrix_intervals(machine, count, report)
+
+
 def _plain(matrix: Any) -> Matrix:
     return [[float(value) for value in row] for row in matrix]
 
 
-def _as_dict(machine: Machine, matrices: dict[str, Matrix]) -> dict[str, object]:
+def _as_dict(machine: Machine, matrices: Mapping[str, object]) -> dict[str, object]:
     topology = machine.topology
     nodes = [
         {
@@ -83,7 +98,7 @@ def _as_dict(machine: Machine, matrices: dict[str, Matrix]) -> dict[str, object]
     return {**about, "nodes": nodes, **matrices, "parameters": machine.expanded()}
 
 
-def _print(machine: Machine, matrices: dict[str, Matrix]) -> None:
+def _print(machine: Machine, matrices: dict[str, Matrix], spans: dict[str, list[list[list[float]]]]) -> None:
     from rich.text import Text
 
     from numasim.machine.text import describe, numactl_hardware
@@ -99,9 +114,14 @@ def _print(machine: Machine, matrices: dict[str, Matrix]) -> None:
         "bandwidth_gbps": "Read bandwidth, GB/s, of all cores of a node (simulated)",
     }
     for name, matrix in matrices.items():
-        found = table(titles[name], "node", *(str(node) for node in range(len(matrix[0]))))
+        found = table(
+            titles[name] + (", and where 90 % lie" if spans else ""),
+            "node",
+            *(str(node) for node in range(len(matrix[0]))),
+        )
         for node, row in enumerate(matrix):
-            found.add_row(str(node), *(_number(value) for value in row))
+            ends = spans[name][node] if spans else [None] * len(row)
+            found.add_row(str(node), *(_number(*both) for both in zip(row, ends, strict=True)))
         out.print()
         put(found, out)
     for title, rows in [*describe(machine), ("where the values come from", _known(machine))]:
@@ -137,5 +157,7 @@ def _known(machine: Machine) -> list[tuple[str, str]]:
     return [(kind, f"{sum(map(len, groups[kind].values()))}: {words(groups[kind])}") for kind in order]
 
 
-def _number(value: float) -> str:
-    return "-" if value != value else f"{value:.1f}"
+def _number(value: float, ends: list[float] | None) -> str:
+    if value != value:
+        return "-"
+    return f"{value:.1f}" if ends is None else f"{value:.1f} ({ends[0]:.0f} to {ends[1]:.0f})"
