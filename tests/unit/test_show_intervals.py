@@ -14,6 +14,12 @@ from numasim.machine import load
 HOST = "ivb-2680v2-2s"
 
 
+def ended(*words):
+    with pytest.raises(SystemExit) as told:
+        main(list(words))
+    return told.value.code or 0
+
+
 def test_an_interval_is_that_of_the_machines_drawn():
     machine = load(HOST)
     found = matrix_intervals(machine, 3)
@@ -22,7 +28,7 @@ def test_an_interval_is_that_of_the_machines_drawn():
 
 
 def test_figures_lie_in_their_intervals(capsys):
-    assert main(["show", HOST, "--intervals", "4", "--json"]) == 0
+    assert ended("show", HOST, "--intervals", "4", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     for name in ("latency_ns", "bandwidth_gbps"):
         low, high = np.moveaxis(np.array(told[f"{name}_interval"]), 2, 0)
@@ -31,5 +37,5 @@ def test_figures_lie_in_their_intervals(capsys):
 
 @pytest.mark.parametrize("words", [["teaching-2s", "--intervals", "3"], [HOST, "--no-simulate", "--intervals", "3"]])
 def test_what_has_no_interval_says_so_in_a_line(words, capsys):
-    assert main(["show", *words]) == 2
+    assert ended("show", *words) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
