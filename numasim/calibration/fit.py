@@ -250,7 +250,8 @@ class _State:
         )
         told = _with_rest(told, self.machine.uncertainty)
         machine = from_tables(replace(self.machine, sources=said, uncertainty=told).expanded(), file=self.host.name)
-        counted = independent(machine, used) + (2 if self.host.curve else 0)  # of a curve: its peak, and how long there
+        ended = self.host.curve is not None and self.host.curve.ended  # two more: its peak, and the latency there
+        counted = independent(machine, used) + 2 * ended
         unsettled = [what for what, well in self.settled.items() if not well]
         return Fitted(machine, self.knobs, every, whole, bound, loose, len(used), counted, self.evaluations, unsettled)
 

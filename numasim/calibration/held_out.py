@@ -117,7 +117,7 @@ def load(name: str, above: float, told: Report) -> list[Left]:
     told(f"{name} without its upper levels", -1.0)
     sheet, said = ship.settle(host)
     base = resourced(neighbours.from_spec(sheet).machine, said)
-    fitted = fit.fit(base, host._replace(curve=None)).machine
+    fitted = fit.fit(base, host._replace(curve=curve.below(above))).machine
 
     def simulated(machine: Machine, shares: Sequence[float]) -> Floats:
         at, _, top = validate.simulated_at(machine, curve, shares)

@@ -116,9 +116,10 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
     add("fabric.directory_ns", 0.0, 500.0, c2c["remote_HITM_homed_in_reader"], "latency")
     local = pick("bandwidth", "local")
     if local or host.curve:
-        peak = [Cell("peak", (1, 0), host.curve.peak_gbps)] if host.curve else []
+        peak = [Cell("peak", (1, 0), host.curve.peak_gbps)] if host.curve else []  # so much at least
         use = DIES if "gmi" in machine.links else LOAD[0]
-        for key in (use, LOAD[1]) if host.curve else (use,):  # a curve's peak and the latency there decide both
+        ended = host.curve is not None and host.curve.ended  # its peak and the latency there decide both
+        for key in (use, LOAD[1]) if ended else (use,):
             add(key, *LOAD_BOUNDS[key], local or peak, "bandwidth")
     if inner:
         add("links.ondie.data_bytes", 64, 512, pick("bandwidth", "socket"), "bandwidth")

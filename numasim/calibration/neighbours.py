@@ -183,8 +183,10 @@ def _values(
             asked = [one for one in asked if one[3].nodes_per_socket == sheet.nodes_per_socket]
         knowing = [(apart, who, known(model)[name]) for apart, who, model, _ in asked if name in known(model)]
         closest = min((apart for apart, *_ in knowing), default=STRANGER)
+        if name in GENERAL and closest > 1:  # cores so far apart are as good as strangers
+            knowing, closest = [(STRANGER, who, value) for _, who, value in knowing], STRANGER
         specified = name == "core.outstanding" and base.source(LOAD[1]).startswith("specified")
-        if not knowing or (specified and closest):
+        if not knowing or specified:  # what is written of a core is a better guess than one that was fitted
             if not near or specified:
                 key = LOAD[1] if name == "core.outstanding" else key
                 origins[key] = Origin((), LONE if specified else ALONE, not specified)

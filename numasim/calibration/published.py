@@ -37,11 +37,17 @@ class Cell(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Latency under load: rising bandwidth in GB/s of `sockets` sockets, and ns."""
+    """Latency under load: rising bandwidth in GB/s of `sockets` sockets, and ns. ended: does it go to full load?"""
 
     gbps: Floats
     ns: Floats
     sockets: int
+    ended: bool = True
+
+    def below(self, share: float) -> "Curve":
+        """Its levels up to a share of the peak, which is no longer told."""
+        low = self.gbps <= share * self.peak_gbps
+        return Curve(self.gbps[low], self.ns[low], self.sockets, ended=False)
 
     @property
     def peak_gbps(self) -> float:

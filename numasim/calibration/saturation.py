@@ -25,6 +25,8 @@ FOLLOWS = ("prefetch.ip_stride_distance", "prefetch.ip_stride_pages")
 LEAST = 2  # misses under way that a core is given at least
 LATENCY = 0.08  # relative standard error of the latency at the peak, which the last points of a curve scatter by
 BELOW = 0.05  # the same, below the knee
+VAGUE = 0.5  # the same, of the use that relatives show
+TWO_THIRDS, STEPS = 0.67, 4
 BANDWIDTH = 0.017  # the same, of a bandwidth
 KNEE = 0.85  # of the peak: a level at which queues begin to show how evenly channels are used
 SHARES = (0.0, 0.5, 1.0)  # of the time between ranks that alone would explain the bandwidth
@@ -92,7 +94,9 @@ class _Search:
 
     def run(self) -> Saturated:
         curve, misses = self.known.curve, outstanding(self.start)
-        if curve is None:
+        if curve is not None and not curve.ended and (not self.known.local or self.can_fill(misses)):
+            return self.finish(misses, self.eased(misses, curve), (self.use,))
+        if curve is None or not curve.ended:
             switch = self.used(misses)
             if self.can_fill(misses):
                 return self.finish(misses, switch, (self.use,))
@@ -116,6 +120,29 @@ class _Search:
             while self.misfit(self.possible(misses + step), switch) < self.misfit(misses, switch):
                 misses += step
         return misses
+
+    def eased(self, misses: int, curve: Curve) -> float:
+        """What stands for the way's use, by a curve's levels below its knee: beside the bandwidth, if one is known,
+        else beside what was thought before."""
+        before = value_of(self.start, self.use)
+        most = self.used(misses) if self.known.local else max(2 * before, self.low + 1)
+        top = float(curve.gbps[-1])
+        levels = [gbps for gbps in (TWO_THIRDS * top, top) if gbps > 0]
+        t = self.start.topology
+        cores = t.cores // t.sockets * curve.sockets - 1
+
+        def misfit(use: float) -> float:
+            machine = self.at(misses, use)
+            prior = self.ratio(misses, use) - 1 if self.known.local else (use / before - 1) if before else use
+            total = (prior / (BANDWIDTH if self.known.local else VAGUE)) ** 2
+            for gbps in levels:
+                pause = round(cores * 64 * machine.core.frequency_ghz / gbps)
+                shown = twins.level(machine, curve.sockets, pause, LOADS)
+                total += ((shown.ns / float(twins.measured_at(curve, shown.gbps)) - 1) / BELOW) ** 2
+                self.evaluations += 1
+            return total
+
+        return min((self.low + k / STEPS * (most - self.low) for k in range(STEPS + 1)), key=misfit)
 
     def crowded(self, misses: int, switch: float) -> int:
         """So many misses that the latency under full load is the measured one."""
@@ -168,8 +195,7 @@ class _Search:
 
     def ratio(self, misses: int, switch: float) -> float:
         """Simulated bandwidth, of the measured one."""
-        if not self.known.local:
-            assert self.known.curve is not None
+        if not self.known.local and self.known.curve:
             return self.end(misses, switch).gbps / self.known.curve.peak_gbps
         self.told()
         self.evaluations += len(self.known.local)
@@ -214,8 +240,10 @@ class _Search:
         errors: dict[str, float] = {}
         sigma = min((error / mean for _, mean, error in self.known.local), default=0.02)
         if BUFFERS in turned:
-            errors[BUFFERS] = max(0.5, (LATENCY if self.known.curve else sigma) * misses)
-        if self.use in turned:
+            errors[BUFFERS] = max(0.5, (LATENCY if self.known.curve and self.known.curve.ended else sigma) * misses)
+        if self.use in turned and not self.known.local and not (self.known.curve and self.known.curve.ended):
+            errors[self.use] = VAGUE * max(switch, value_of(self.start, self.use) / STEPS)
+        elif self.use in turned:
             wide = max(0.25 * switch, 0.25)
             slope = (self.ratio(misses, switch + wide) - self.ratio(misses, switch)) / wide
             errors[self.use] = sigma / max(-slope, 1e-3)
