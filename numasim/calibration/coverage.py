@@ -55,7 +55,8 @@ def covered(lefts: Sequence[Left], level: float = LEVEL) -> list[Covered]:
     for left in lefts:
         if left.experiment == "programs":
             continue
-        others = [one for one in lefts if one.host != left.host and one.experiment == left.experiment]
+        alike = (left.experiment, left.extrapolated)
+        others = [one for one in lefts if one.host != left.host and (one.experiment, one.extrapolated) == alike]
         known = discrepancies(others)
         relative = known.get(left.quantity, max(known.values(), default=0.1))
         width = math.hypot(relative, left.spread)

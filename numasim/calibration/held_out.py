@@ -17,6 +17,7 @@ from numasim.machine import Machine
 
 Report = Callable[[str, float], None]
 NAN = float("nan")
+ALONE = "no relative in the family"
 DRAWS, CURVE_DRAWS = 8, 3  # machines as likely as the fitted one; a whole curve of each takes seconds
 UPPER = (0.5, 0.62, 0.72, 0.8, 0.88, 0.95, 1.0)  # shares of the peak at which the upper levels are simulated
 DRAWN = (0.55, 0.8, 1.0)  # the same for the spread
@@ -41,6 +42,11 @@ class Left(NamedTuple):
     fixed: float
     md1: float
     listed: str
+
+    @property
+    def extrapolated(self) -> bool:
+        """Is it a prediction for a family of which no other machine was measured?"""
+        return self.listed == ALONE
 
     @property
     def error(self) -> float:
@@ -173,7 +179,7 @@ def machine(name: str, told: Report) -> list[Left]:
 def _unfair(host: Host, made: neighbours.Neighboured, cell: Cell) -> str:
     """Why no band applies to a cell; empty if one does."""
     if not any(apart == 0 for apart, *_ in neighbours.relatives(host.sheet)):
-        return "no relative in the family"
+        return ALONE
     if cell.quantity == "bandwidth" and any(key.startswith("memory") for key in made.open):
         return "the sheet does not state its memory"
     links = [origin for key, origin in made.origins.items() if key.startswith("links.") and key.endswith("latency_ns")]

@@ -57,10 +57,18 @@ def _possible(machine: Machine, values: dict[str, float]) -> dict[str, float]:
 
 def discrepancy(machine: Machine, quantity: str) -> float:
     """Relative standard deviation of what the model leaves out, for a quantity such as "idle": that of models fitted
-    to their host, or of models from a sheet. The largest of all for a quantity that has no entry."""
+    to their host, of models from a sheet, or of those whose family nobody has measured. The largest of all for a
+    quantity that has no entry."""
     table: dict[str, Any] = tomllib.loads((shipped("calibration") / "discrepancy.toml").read_text(encoding="utf-8"))
-    known = {key: float(value) for key, value in table["fitted" if machine.fitted() else "sheet"].items()}
+    known = {key: float(value) for key, value in table[_table(machine)].items()}
     return known.get(quantity, max(known.values()))
+
+
+def _table(machine: Machine) -> str:
+    if machine.fitted():
+        return "fitted"
+    told = machine.source("fabric.controller_ns")
+    return "sheet" if told.startswith("assumed: the mean of") and "extrapolation" not in told else "extrapolated"
 
 
 def interval(values: Sequence[float] | Floats, relative: float, level: float = LEVEL) -> tuple[float, float]:

@@ -24,7 +24,8 @@ RESULTS, DISCREPANCY = "held_out.csv", "discrepancy.toml"
 HEAD = """\
 # What a right machine would still get wrong: relative standard deviations by quantity, estimated from measurements
 # that were left out of fits (docs/validation.md). [fitted] is for models fitted to their host, [sheet] for those from a
-# specification sheet. Written by `python -m numasim.calibration.judge`.
+# specification sheet, [extrapolated] for those of which no other machine of the family was measured. Written by
+# `python -m numasim.calibration.judge`.
 """
 
 
@@ -158,8 +159,12 @@ def main(words: list[str]) -> None:
         lefts = [one for one in read() if one.experiment not in only] + lefts
     write(lefts, shipped("calibration/hosts") / RESULTS)
     text = HEAD
-    for table, kinds in (("fitted", ("pairs", "load", "programs")), ("sheet", ("machine",))):
-        known = coverage.discrepancies([one for one in lefts if one.experiment in kinds])
+    fitted = ("pairs", "load", "programs")
+    for table, kinds, extrapolated in (
+        ("fitted", fitted, False), ("sheet", ("machine",), False), ("extrapolated", ("machine",), True),
+    ):  # fmt: skip
+        rows = [one for one in lefts if one.experiment in kinds and one.extrapolated == extrapolated]
+        known = coverage.discrepancies(rows)
         text += f"\n[{table}]\n" + "".join(f"{key} = {value:.4f}\n" for key, value in known.items())
     (shipped("calibration/hosts").parent / DISCREPANCY).write_text(text, encoding="utf-8")
     print("\n".join(lines(lefts)))

@@ -74,7 +74,7 @@ def bandwidth_matrix(machine: Machine) -> Matrix:
 
 
 def pair_bandwidth(machine: Machine, node: int, memory: int) -> float:
-    """read_bandwidth of one pair, as the matrix has it: buffers of 8 MiB, and of a run what comes after its first third.
+    """read_bandwidth of one pair, as the matrix has it: buffers of 8 MiB, of a run what comes after its first third.
 
     While all begin at once their streams hit open rows more often than later: a short run's own rate is 2 to 4 % more.
     """
