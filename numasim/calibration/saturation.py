@@ -29,7 +29,7 @@ VAGUE = 0.5  # the same, of the use that relatives show
 TWO_THIRDS, STEPS = 0.67, 4
 BANDWIDTH = 0.017  # the same, of a bandwidth
 KNEE = 0.85  # of the peak: a level at which queues begin to show how evenly channels are used
-SHARES = (0.0, 0.5, 1.0)  # of the time between ranks that alone would explain the bandwidth
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the time between ranks that alone would explain the bandwidth
 LOADS = 1000  # of the chaser, a level
 CLOSE = 0.004  # relative, of a bandwidth that is met
 
