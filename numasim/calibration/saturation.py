@@ -104,17 +104,21 @@ class _Search:
         if curve is not None and not curve.ended and (not self.known.local or self.can_fill(misses)):
             return self.finish(misses, self.eased(misses, curve), (self.use,))
         if curve is None or not curve.ended:
-            switch = self.used(misses)
             if self.can_fill(misses):
-                return self.finish(misses, switch, (self.use,))
-            return self.finish(self.enough(misses), value_of(self.start, self.use), (BUFFERS,))
+                return self.finish(misses, self.used(misses), (self.use,))
+            before = value_of(self.start, self.use)
+            if not self.ranked() or self.ratio(self.possible(2 * misses), before) >= 1 - CLOSE:
+                return self.finish(self.enough(misses, before), before, (BUFFERS,))
+            found = self.finish(self.enough(misses, self.low), self.low, (BUFFERS,))
+            why = f"assumed: as well as can be; with {before:g} twice the misses show less than was measured"
+            return found._replace(machine=resourced(found.machine, {self.use: why}))
         t = self.start.topology
         cores = t.cores // t.sockets * curve.sockets
         misses = self.possible(curve.peak_gbps * float(curve.ns[-1]) / 64 / cores)
         if not self.ranked():
             return self.finish(self.crowded(misses, self.low), self.low, (BUFFERS,))
         if not self.can_fill(misses):
-            misses = self.enough(misses)
+            misses = self.enough(misses, self.low)
         most, tried = self.used(misses), []
         for share in SHARES:
             use = self.low + share * (most - self.low)
@@ -234,9 +238,8 @@ class _Search:
                 high, below = middle, off
         return middle
 
-    def enough(self, misses: int) -> int:
+    def enough(self, misses: int, switch: float) -> int:
         """The fewest misses that reach the bandwidth, where it is they that limit it."""
-        switch = value_of(self.start, self.use) if self.known.curve is None else self.low
         tried: dict[int, float] = {}
         while misses not in tried:
             tried[misses] = self.ratio(misses, switch)
