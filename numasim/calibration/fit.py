@@ -238,6 +238,8 @@ class _State:
         bound, loose = [], []
         for knob in self.knobs:
             value, error = value_of(self.machine, knob.key), every[knob.key]
+            if knob.key == LOAD[1]:  # with the fill buffers, as it was searched for: there may be none beside them
+                value = float(saturation.outstanding(self.machine))
             near_end = min(value - knob.low, knob.high - value) < 0.01 * max(1.0, knob.low)
             if near_end or not self.settled.get(knob.key, True):
                 bound.append(knob.key)

@@ -154,7 +154,8 @@ class _Search:
                 self.evaluations += 1
             return total
 
-        return min((self.low + k / STEPS * (most - self.low) for k in range(STEPS + 1)), key=misfit)
+        steps = [self.low + k / STEPS * (most - self.low) for k in range(STEPS + 1)]
+        return min(steps if self.known.local else [before, *steps], key=misfit)
 
     def crowded(self, misses: int, switch: float) -> int:
         """So many misses that the latency under full load is the measured one."""
