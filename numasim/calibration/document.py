@@ -124,13 +124,12 @@ def _curves(found: Mapping[str, Sequence[Row]], pictures: str) -> list[str]:
         peak, top = (
             next(row for row in of if row.name == f"loaded, {what}") for what in ("peak", "latency at the peak")
         )
-        ends = f"{peak.deviation:+.1f}", f"{top.deviation:+.1f}{'' if np.isfinite(top.band) else ' (no band)'}"
+        ends = f"{peak.deviation:+.1f}", f"{top.deviation:+.1f}"
         rows.append([name, f"{whole.median:.1f}; {whole.worst:.1f}", f"{whole.fixed:.1f}", f"{whole.md1:.1f}", *ends])
     head = ["machine", "ours: median; worst", "constant: median", "M/D/1: median", "peak bandwidth", "latency there"]
     about = (
         "Per cent. Below 90 % of the peak the bands are 5 in the median and 15 at worst; 5 for the peak, 20 for the"
-        " latency there. Both baselines are fitted to the very curve. A latency without a band takes more misses under"
-        " way than the engine's cores can have."
+        " latency there. Both baselines are fitted to the very curve."
     )
     return [
         "### Latency under load",

@@ -26,7 +26,7 @@ STEP = 0.02  # of a value, over which a derivative is taken
 NOISE = {"idle": 0.01, "bandwidth": 0.017, "peak": 0.017, "c2c": 0.033, "pairs": 0.033, "chase": 0.017}
 LIGHT = 0.05  # of the peak: load that waits for nothing
 MOST_BYTES = 128  # a line on a link: what takes more than twice its own is no matter of the link's
-TRACKERS = "fabric.remote_trackers"
+TRACKERS, MOST_TRACKERS = "fabric.remote_trackers", 4096
 SHIFT = 20.0  # ns added to what lmfit turns, so that a step is 0.4 ns at least where a value is near 0
 Report = Callable[[str, float], None]
 
@@ -159,11 +159,15 @@ class _State:
         if own:
             aims = [(aim.cell, aim.mean, aim.sigma) for aim in self._aims(own[0])]
             known = saturation.Known(aims, self.host.curve, own[0].key)
-            found = saturation.search(self.machine, known, lambda: self.report(f"{self.host.name}: full load", -1.0))
-            if (
-                DIES in found.errors and value_of(found.machine, DIES) > MOST_BYTES
-            ):  # so much is no matter of the link's
-                found = saturation.search(self.machine, known._replace(use=LOAD[0]), lambda: None)
+
+            def told() -> None:
+                self.report(f"{self.host.name}: full load", -1.0)
+
+            found = saturation.search(self.machine, known, told)
+            much = DIES in found.errors and value_of(found.machine, DIES) > MOST_BYTES
+            if much and LOAD[0] in self.machine.values():  # it is the channels that limit, not the link
+                self.evaluations += found.evaluations
+                found = saturation.search(self.machine, known._replace(use=LOAD[0]), told)
             self.machine, self.evaluations = found.machine, self.evaluations + found.evaluations
             self.errors |= found.errors
             self.settled |= found.settled
@@ -179,24 +183,26 @@ class _State:
             bytes_ = {knob.key: int(value_of(before, knob.key)) for knob in slow}
             self.machine = changed(self.machine, bytes_)
             self.knobs = [knob for knob in self.knobs if knob not in slow]
+            for knob in slow:  # what its search came to counts no longer
+                del self.errors[knob.key], self.settled[knob.key]
             self._trackers(slow)
 
     def _trackers(self, slow: list[Knob]) -> None:
         """Links that carry much less than their wires could: so many requests of a node are under way to others."""
         t, aims = self.machine.topology, [aim for knob in slow for aim in self._aims(knob)]
         lines = [aim.mean * t.unloaded_ns(*(int(n) for n in aim.cell.where)) / 64 for aim in aims]
-        count, seen = round(float(np.mean(lines))), dict[int, float]()
+        count, seen = max(1, round(float(np.mean(lines)))), dict[int, float]()
         while count not in seen:
             twins = Twins(changed(self.machine, {TRACKERS: count}))
             ratios = [twins.value(aim.cell) / aim.mean for aim in aims]
             self.evaluations += len(aims)
             self.report(f"{self.host.name}: {TRACKERS}", -1.0)
             seen[count] = abs(float(np.mean(ratios)) - 1)
-            count = max(1, round(count / float(np.mean(ratios))))
+            count = min(max(1, round(count / float(np.mean(ratios)))), MOST_TRACKERS)
         best = min(seen, key=lambda n: seen[n])
         self.machine = changed(self.machine, {TRACKERS: best})
         cells = [cell for knob in slow for cell in knob.cells]
-        self.knobs.append(Knob(TRACKERS, 1, 4096, cells, "bandwidth"))
+        self.knobs.append(Knob(TRACKERS, 1, MOST_TRACKERS, cells, "bandwidth"))
         self.errors[TRACKERS] = max(0.5, best * max(aim.sigma / aim.mean for aim in aims) / len(aims) ** 0.5)
 
     def _aims(self, knob: Knob) -> list[Target]:

@@ -210,8 +210,8 @@ def prefetchers(fit: HostFit) -> None:
         for a, b, c in product((True, False), repeat=3)
     ]
     beside = [{"prefetch.region": a, "prefetch.up_down": b} for a, b in product((False, True), repeat=2)]
-    strides = [  # how far shows where buffers do not limit it
-        {"prefetch.ip_stride_distance": far, "prefetch.ip_stride_pages": pages, key: rest}
+    strides = [  # how far shows where buffers do not limit it; there are so many only until bandwidth says how many
+        {"prefetch.ip_stride_distance": far, "prefetch.ip_stride_pages": pages, **({key: rest} if one else {})}
         for far, pages in ((1, False), *product((8, 32, 64, 128, 256), (False, True)))
     ]
     ahead = [

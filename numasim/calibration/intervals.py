@@ -19,6 +19,7 @@ from numasim.machine import Machine
 from numasim.machine.checks import MAX_OUTSTANDING as MOST_MISSES
 
 LEVEL = 0.9  # nominal coverage
+ONE_AT_LEAST = ("channels", "count", "fill_buffers", "mts", "trackers")  # of trackers, 0 is any number
 NORMAL = 400  # points at which the discrepancy's distribution is taken
 
 
@@ -45,13 +46,12 @@ def _possible(machine: Machine, values: dict[str, float]) -> dict[str, float]:
     kinds = machine.values()
     found: dict[str, float] = {}
     for key, value in values.items():
-        low = (
-            64 if key.endswith("data_bytes") else 1 if key.endswith(("channels", "count", "fill_buffers", "mts")) else 0
-        )
+        low = 64 if key.endswith("data_bytes") else 1 if key.endswith(ONE_AT_LEAST) else 0
         value = max(value, float(low))
         found[key] = round(value) if isinstance(kinds[key], int) else round(value, 4)
+    fills = found.get("core.fill_buffers", machine.core.fill_buffers)
     if "core.prefetch_buffers" in found:
-        found["core.prefetch_buffers"] = min(found["core.prefetch_buffers"], MOST_MISSES - machine.core.fill_buffers)
+        found["core.prefetch_buffers"] = min(found["core.prefetch_buffers"], MOST_MISSES - fills)
     return found
 
 

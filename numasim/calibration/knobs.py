@@ -108,16 +108,17 @@ def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
             node = max(k for k, v in enumerate(t.node_vertex) if t.vertices[v] == link.pairs[0][1])
             cxl = [c for c in pick("idle", "far memory") if c.where[1] == node]
             add(f"links.{name}.latency_ns", 0.0, 1000.0, [c for c in cxl if near(machine, c)], "latency")
-            add(f"memory.{name}.remote_ns", 0.0, 500.0, [c for c in cxl if not near(machine, c)], "latency")
+            if name in machine.memory:
+                add(f"memory.{name}.remote_ns", 0.0, 500.0, [c for c in cxl if not near(machine, c)], "latency")
     add("fabric.snoop_ns", 0.0, 200.0, c2c["local_L2_to_L2_HIT"] or _snooped(machine, pairs), "latency")
     if "cross_socket" in pairs and not pick("idle", "across"):
         add("fabric.snoop_remote_ns", 0.0, 500.0, [pairs["cross_socket"]], "latency")
     add("fabric.snoop_dirty_ns", 0.0, 100.0, c2c["local_L2_to_L2_HITM"], "latency")
     add("fabric.directory_ns", 0.0, 500.0, c2c["remote_HITM_homed_in_reader"], "latency")
     local = pick("bandwidth", "local")
-    if local or host.curve:
+    use = DIES if "gmi" in machine.links else LOAD[0]
+    if (local or host.curve) and use in machine.values():  # memory by another name or of a curve stays as it is
         peak = [Cell("peak", (1, 0), host.curve.peak_gbps)] if host.curve else []  # so much at least
-        use = DIES if "gmi" in machine.links else LOAD[0]
         ended = host.curve is not None and host.curve.ended  # its peak and the latency there decide both
         for key in (use, LOAD[1]) if ended else (use,):
             add(key, *LOAD_BOUNDS[key], local or peak, "bandwidth")
@@ -142,8 +143,8 @@ C2C_KINDS = (
 
 
 def near(machine: Machine, cell: Cell) -> bool:
-    """Is the memory of a cell no further than the nearest CPUs are? What a memory without CPUs costs from another
-    socket is predicted: some hosts add much more than their link."""
+    """Is the memory of a cell no further than the nearest CPUs are? A memory without CPUs may cost more from another
+    socket than the links on the way: those cells decide its `remote_ns`."""
     t = machine.topology
     one, other = int(cell.where[-2]), int(cell.where[-1])
     hops = [len(t.route(t.node_vertex[n], t.node_vertex[other])) for n in range(t.cpu_nodes)]

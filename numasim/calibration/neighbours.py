@@ -188,7 +188,7 @@ def _values(
         specified = name == "core.outstanding" and base.source(LOAD[1]).startswith("specified")
         if not knowing or specified:  # what is written of a core is a better guess than one that was fitted
             if not near or specified:
-                key = LOAD[1] if name == "core.outstanding" else key
+                key = {"core.outstanding": LOAD[1], "memory.rank_switch": SWITCH}.get(name, key)
                 origins[key] = Origin((), LONE if specified else ALONE, not specified)
             continue
         if closest > (near[0][0] if near else STRANGER) and name not in GENERAL and not name.startswith("links."):

@@ -67,13 +67,18 @@ def outstanding(machine: Machine) -> int:
 
 
 def with_outstanding(machine: Machine, misses: int) -> Machine:
-    """The machine with so many; fill buffers are the family's as long as there are enough. A prefetcher that follows
-    an instruction's strides runs as far ahead as there are buffers, as the whole of them is what full load shows."""
+    """The machine with so many; fill buffers are the family's as long as there are enough. A prefetcher that runs ahead
+    of an instruction's strides goes as far as there are buffers, as the whole of them is what full load shows."""
     fills = min(machine.core.fill_buffers, misses)
     changes: dict[str, float] = {"core.fill_buffers": fills, "core.prefetch_buffers": misses - fills}
-    if machine.prefetch.ip_stride:
+    if _runs_ahead(machine):
         changes |= {"prefetch.ip_stride_distance": max(misses - fills, 1), "prefetch.ip_stride_pages": True}
     return changed(machine, changes)
+
+
+def _runs_ahead(machine: Machine) -> bool:
+    """Does IP stride ask for more than the next stride? One that does not is left as it is."""
+    return machine.prefetch.ip_stride and machine.prefetch.ip_stride_distance > 1
 
 
 def search(machine: Machine, known: Known, told: Callable[[], None]) -> Saturated:
@@ -90,29 +95,36 @@ class _Search:
         self.evaluations = 0
         self.ends: dict[tuple[int, float], Level] = {}
         self.misfits: dict[tuple[int, float], float] = {}
-        self.most = False  # did a search for the misses end at the most there may be?
+        self.most = False  # did the search for the misses that counts end at the most there may be?
 
     def run(self) -> Saturated:
         curve, misses = self.known.curve, outstanding(self.start)
+        if not self.ranked() and not self.known.local and curve is not None and not curve.ended:
+            return self.finish(misses, value_of(self.start, self.use), ())  # lower levels say nothing of the misses
         if curve is not None and not curve.ended and (not self.known.local or self.can_fill(misses)):
             return self.finish(misses, self.eased(misses, curve), (self.use,))
         if curve is None or not curve.ended:
-            switch = self.used(misses)
             if self.can_fill(misses):
-                return self.finish(misses, switch, (self.use,))
-            return self.finish(self.enough(misses), value_of(self.start, self.use), (BUFFERS,))
+                return self.finish(misses, self.used(misses), (self.use,))
+            before = value_of(self.start, self.use)
+            if not self.ranked() or self.ratio(self.possible(2 * misses), before) >= 1 - CLOSE:
+                return self.finish(self.enough(misses, before), before, (BUFFERS,))
+            found = self.finish(self.enough(misses, self.low), self.low, (BUFFERS,))
+            why = f"assumed: as well as can be; with {before:g} twice the misses show less than was measured"
+            return found._replace(machine=resourced(found.machine, {self.use: why}))
         t = self.start.topology
         cores = t.cores // t.sockets * curve.sockets
         misses = self.possible(curve.peak_gbps * float(curve.ns[-1]) / 64 / cores)
         if not self.ranked():
             return self.finish(self.crowded(misses, self.low), self.low, (BUFFERS,))
         if not self.can_fill(misses):
-            misses = self.enough(misses)
+            misses = self.enough(misses, self.low)
         most, tried = self.used(misses), []
         for share in SHARES:
             use = self.low + share * (most - self.low)
-            tried.append((self.near(self.crowded(misses, use), use), use))
-        return self.finish(*min(tried, key=lambda both: self.misfit(*both)), (self.use, BUFFERS))
+            tried.append((self.near(self.crowded(misses, use), use), use, self.most))
+        misses, use, self.most = min(tried, key=lambda one: self.misfit(one[0], one[1]))
+        return self.finish(misses, use, (self.use, BUFFERS))
 
     def near(self, misses: int, switch: float) -> int:
         """The number of misses near this one that fits everything best."""
@@ -125,7 +137,7 @@ class _Search:
         """What stands for the way's use, by a curve's levels below its knee: beside the bandwidth, if one is known,
         else beside what was thought before."""
         before = value_of(self.start, self.use)
-        most = self.used(misses) if self.known.local else max(2 * before, self.low + 1)
+        most = self.used(misses) if self.known.local else min(max(2 * before, self.low + 1), self.high)
         top = float(curve.gbps[-1])
         levels = [gbps for gbps in (TWO_THIRDS * top, top) if gbps > 0]
         t = self.start.topology
@@ -227,9 +239,8 @@ class _Search:
                 high, below = middle, off
         return middle
 
-    def enough(self, misses: int) -> int:
+    def enough(self, misses: int, switch: float) -> int:
         """The fewest misses that reach the bandwidth, where it is they that limit it."""
-        switch = value_of(self.start, self.use) if self.known.curve is None else self.low
         tried: dict[int, float] = {}
         while misses not in tried:
             tried[misses] = self.ratio(misses, switch)
@@ -251,7 +262,7 @@ class _Search:
         inside = {BUFFERS: LEAST < misses < MAX_OUTSTANDING and not self.most, self.use: switch < self.high}
         settled = {key: inside[key] for key in errors}
         machine = self.at(misses, switch)
-        if machine.prefetch.ip_stride:
+        if _runs_ahead(self.start):
             far = "assumed: as far as the prefetch buffers reach"
             machine = resourced(machine, dict.fromkeys(FOLLOWS, far))
         return Saturated(machine, errors, self.evaluations, settled)

@@ -5,12 +5,15 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from numasim.calibration import coverage, intervals
 from numasim.calibration.held_out import Left
 from numasim.calibration.values import value_of
 from numasim.errors import UserError
 from numasim.machine import load
+from numasim.machine.checks import MAX_OUTSTANDING
+from numasim.machine.model import Uncertainty
 
 
 def test_draws_have_the_errors_and_correlations_of_the_model():
@@ -29,6 +32,15 @@ def test_the_same_seed_draws_the_same_machines():
     machine = load("ivb-2680v2-2s")
     assert intervals.draws(machine, 3, seed=5) == intervals.draws(machine, 3, seed=5)
     assert intervals.draws(machine, 3, seed=5) != intervals.draws(machine, 3, seed=6)
+
+
+def test_draws_are_machines_whatever_the_errors():
+    """Trackers do not become any number, which is what 0 says, and a core has no more misses than it may."""
+    keys = ("fabric.remote_trackers", "core.fill_buffers", "core.prefetch_buffers")
+    told = Uncertainty(keys=keys, standard_error=(30.0, 9.0, 90.0), correlation=((1, 0, 0), (0, 1, 0), (0, 0, 1)))
+    for machine in intervals.draws(replace(load("bdw-2680v4-2s-cod"), uncertainty=told), 200):
+        assert machine.fabric.remote_trackers >= 1
+        assert machine.core.fill_buffers + machine.core.prefetch_buffers <= MAX_OUTSTANDING
 
 
 def test_a_model_that_was_never_fitted_has_no_interval():

@@ -71,3 +71,33 @@ def test_one_rank_has_no_time_between_ranks():
     found = saturation.search(base, shown(with_outstanding(base, 9), True), lambda: None)
     assert set(found.errors) == {BUFFERS}
     assert abs(outstanding(found.machine) - 9) <= 1
+
+
+@pytest.mark.parametrize("wants_curve", [False, True])
+def test_channels_used_worse_than_a_bandwidth_allows_are_used_better(wants_curve):
+    """Cores that cannot fill the channels at their best, and relatives whose use of them leaves too little: what is
+    found shows the bandwidth all the same, with a curve's lower levels beside it or without."""
+    made = changed(with_outstanding(machine(6, 2), 9), {SWITCH: 0.0})
+    base = changed(with_outstanding(machine(6, 2), 7), {SWITCH: 18.0})
+    known = shown(made, wants_curve)
+    if wants_curve:
+        known = known._replace(curve=known.curve.below(0.6))
+    found = saturation.search(base, known, lambda: None)
+    ((cell, measured, _),) = known.local
+    assert abs(twins.Twins(found.machine).value(cell) / measured - 1) < 0.05
+    assert set(found.errors) == {BUFFERS}
+    assert found.machine.source(SWITCH).startswith("assumed: as well as can be")
+
+
+def test_the_lower_levels_of_a_curve_alone_decide_nothing_of_one_rank():
+    base = machine(6, 2, ranks=1)
+    curve = Curve(np.array([1.0, 20.0]), np.array([80.0, 95.0]), 1, ended=False)
+    found = saturation.search(base, Known([], curve), lambda: None)
+    assert found.errors == {} and outstanding(found.machine) == outstanding(base)
+
+
+def test_a_stride_prefetcher_that_stays_in_its_page_is_left_there():
+    near = changed(machine(6, 2), {"prefetch.ip_stride": True})
+    assert not with_outstanding(near, 20).prefetch.ip_stride_pages
+    far = with_outstanding(changed(near, {"prefetch.ip_stride_distance": 4}), 20)
+    assert far.prefetch.ip_stride_distance == far.core.prefetch_buffers and far.prefetch.ip_stride_pages
