@@ -185,11 +185,11 @@ def _values(
         closest = min((apart for apart, *_ in knowing), default=STRANGER)
         if name in GENERAL and closest > 1:  # cores so far apart are as good as strangers
             knowing, closest = [(STRANGER, who, value) for _, who, value in knowing], STRANGER
-        specified = name == "core.outstanding" and base.source(LOAD[1]).startswith("specified")
-        if not knowing or specified:  # what is written of a core is a better guess than one that was fitted
-            if not near or specified:
+        written = name == "core.outstanding" and LOAD[1] in base.sources
+        if not knowing or written:  # what is written of a core is a better guess than one that was fitted
+            if not near or written:
                 key = {"core.outstanding": LOAD[1], "memory.rank_switch": SWITCH}.get(name, key)
-                origins[key] = Origin((), LONE if specified else ALONE, not specified)
+                origins[key] = Origin((), LONE if written else ALONE, not written)
             continue
         if closest > (near[0][0] if near else STRANGER) and name not in GENERAL and not name.startswith("links."):
             continue  # the nearest family was measured and needs no such value: what others needed is of their kind
