@@ -1,6 +1,7 @@
 """The stages of a fit to a measured host: which values are decided by which experiments, in which order.
 
 clock                       core.frequency_ghz
+chase within=page           prefetch.region, up_down: off where it is no faster
 branch, split               core.mispredict_cycles, split_cycles
 chase within L1, L2         l1d.latency_cycles, l2.latency_cycles
 tlb                         tlb: second level's latency, entries of the first level
@@ -21,10 +22,11 @@ from numasim.calibration.host_aims import SAME, Aim, of_size, paged_ratio, pick
 from numasim.calibration.host_aims import value_of as measured
 from numasim.calibration.host_fit import HostFit, Values
 from numasim.calibration.host_outer import BEYOND, chases, outer, secant, solved, some
-from numasim.calibration.values import value_of
+from numasim.calibration.values import changed, resourced, value_of
 from numasim.machine.checks import MAX_OUTSTANDING
 
 PREEMPTED_NS = 100_000.0  # what lasts longer is another program's turn or the hypervisor's, not a timer tick
+LEARN_PAGES = ("prefetch.region", "prefetch.up_down")
 MOST_FILLS = 48
 FILLS = (16, 14, 12, 10, 8, 6, 4, 20, 24, 32, 40, MOST_FILLS)  # of equally good ones the first is taken
 AHEAD = (16, 12, 8, 4, 0, 20, 24, 32, 48, 64, 80, 100)  # prefetch buffers
@@ -45,6 +47,15 @@ def clock(fit: HostFit) -> None:
         spread = statistics.pstdev(values) if len(values) > 1 else 0.01 * told[0]
         aim = Aim(found[0], "core_ghz", told[0], spread)
         fit.direct("core.frequency_ghz", round(told[0], 4), max(spread, 1e-3), 0.1, 10.0, [aim])
+
+
+def order(fit: HostFit) -> None:
+    """Where order within a page makes no difference no prefetcher learns pages: before chases are taken for sums."""
+    paged = pick(fit.aims, "chase", lambda keys: keys.get("within") == "page")
+    if paged and paged_ratio(fit.file, BEYOND * fit.machine.l3.size_bytes) >= SAME:
+        said = "fitted: off, as chases within pages take as long as others"
+        machine = changed(fit.machine, dict.fromkeys(LEARN_PAGES, False))
+        fit.machine = resourced(machine, dict.fromkeys(LEARN_PAGES, said))
 
 
 def branch(fit: HostFit) -> None:
@@ -271,8 +282,8 @@ def interruptions(fit: HostFit) -> None:
 
 
 STAGES: tuple[tuple[str, Callable[[HostFit], None]], ...] = (
-    ("clock", clock), ("core", branch), ("L1 and L2", inner), ("TLBs", tlb), ("page walks", walks),
-    ("L3 and memory", outer), ("core to core", coherence), ("overlap", buffers), ("prefetchers", prefetchers),
-    ("page walks again", walks), ("L3 and memory, with these prefetchers", outer),
+    ("clock", clock), ("order in pages", order), ("core", branch), ("L1 and L2", inner), ("TLBs", tlb),
+    ("page walks", walks), ("L3 and memory", outer), ("core to core", coherence), ("overlap", buffers),
+    ("prefetchers", prefetchers), ("page walks again", walks), ("L3 and memory, with these prefetchers", outer),
     ("channels", channels), ("interruptions", interruptions),
 )  # fmt: skip

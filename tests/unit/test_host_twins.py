@@ -58,7 +58,11 @@ PLANTED: dict[str, float] = {
     "os.tick_hz": 250.0,
     "os.tick_us": 3.0,
 }
-HOW = {"l3.ways": 12, "l3.policy": "random", "tlb.l1_4k_ways": 24}  # belong to planted values
+HOW = {
+    "l3.ways": 12, "l3.policy": "random", "tlb.l1_4k_ways": 24,  # belong to planted values
+    "prefetch.region": False, "prefetch.up_down": False,  # else chases are no sums of latencies, and c2c is left out
+    "prefetch.ip_stride_distance": 1, "prefetch.ip_stride_pages": False,  # else buffers and distance say the same
+}  # fmt: skip
 CPU: Keys = {"cpu": 0, "node": 0, "pages": "4k"}
 EMPTY = Histogram(0.5, 100, 4000.0, 40, 40, [(40, 40, 100)])
 
