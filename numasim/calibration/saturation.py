@@ -98,20 +98,28 @@ class _Search:
         self.most = False  # did the search for the misses that counts end at the most there may be?
 
     def run(self) -> Saturated:
-        curve, misses = self.known.curve, outstanding(self.start)
-        if not self.ranked() and not self.known.local and curve is not None and not curve.ended:
-            return self.finish(misses, value_of(self.start, self.use), ())  # lower levels say nothing of the misses
-        if curve is not None and not curve.ended and (not self.known.local or self.can_fill(misses)):
-            return self.finish(misses, self.eased(misses, curve), (self.use,))
-        if curve is None or not curve.ended:
-            if self.can_fill(misses):
-                return self.finish(misses, self.used(misses), (self.use,))
-            before = value_of(self.start, self.use)
-            if not self.ranked() or self.ratio(self.possible(2 * misses), before) >= 1 - CLOSE:
-                return self.finish(self.enough(misses, before), before, (BUFFERS,))
-            found = self.finish(self.enough(misses, self.low), self.low, (BUFFERS,))
-            why = f"assumed: as well as can be; with {before:g} twice the misses show less than was measured"
-            return found._replace(machine=resourced(found.machine, {self.use: why}))
+        curve = self.known.curve
+        return self.by_end(curve) if curve is not None and curve.ended else self.by_bandwidth(curve)
+
+    def by_bandwidth(self, lower: Curve | None) -> Saturated:
+        """From a bandwidth, or a curve's lower levels, or both: one value is turned."""
+        misses, before = outstanding(self.start), value_of(self.start, self.use)
+        if not self.known.local:
+            assert lower is not None  # else nothing decides anything
+            if not self.ranked():
+                return self.finish(misses, before, ())  # lower levels say nothing of the misses
+            return self.finish(misses, self.eased(misses, lower), (self.use,))
+        if self.can_fill(misses):
+            use = self.used(misses) if lower is None else self.eased(misses, lower)
+            return self.finish(misses, use, (self.use,))
+        if not self.ranked() or self.ratio(self.possible(2 * misses), before) >= 1 - CLOSE:
+            return self.finish(self.enough(misses, before), before, (BUFFERS,))
+        found = self.finish(self.enough(misses, self.low), self.low, (BUFFERS,))
+        why = f"assumed: as well as can be; with {before:g} twice the misses show less than was measured"
+        return found._replace(machine=resourced(found.machine, {self.use: why}))
+
+    def by_end(self, curve: Curve) -> Saturated:
+        """From a curve that goes to full load: both values are turned."""
         t = self.start.topology
         cores = t.cores // t.sockets * curve.sockets
         misses = self.possible(curve.peak_gbps * float(curve.ns[-1]) / 64 / cores)
