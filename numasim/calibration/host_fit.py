@@ -7,6 +7,7 @@ simulated objective is quantised. `host_stages` says what is decided by what, an
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from numasim.machine import Machine, from_tables
 from numasim.machine.model import Uncertainty
 
 ONE_SIGMA = math.log(2.0)  # what one run that fits costs more when it is off by one standard deviation
-STRUCTURE = ("size_bytes", "_entries", "channels", "buffers")  # of which not every number makes a machine
+STRUCTURE = ("size_bytes", "_entries", "channels", "buffers", "guest_run")  # of which not every number makes a machine
 Values = dict[str, Any]
 
 
@@ -61,12 +62,13 @@ class HostFit:
 
     kinds: values that are no numbers, or follow from a knob's, and what decided them.  used: the measurements that
     decided anything.  notes: what was left out, and why.  settled: of each search that may not converge, whether the
-    last one has.
+    last one has.  l3: as the fit began with it, of which the program may have a part.
     """
 
     def __init__(self, machine: Machine, file: HostFile, where: str, report: Report) -> None:
         self.machine, self.file, self.where, self.report = machine, file, where, report
         self.aims = aims(file)
+        self.l3 = machine.l3
         self.knobs: list[Knob] = []
         self.errors: dict[str, float] = {}
         self.correlations: dict[tuple[str, str], float] = {}
@@ -76,6 +78,19 @@ class HostFit:
         self.settled: dict[str, bool] = {}
         self.evaluations = 0
         self.stage = where, -1.0
+
+    def copy(self) -> "HostFit":
+        """A fit that goes its own way from here."""
+        other = copy(self)
+        for name in ("knobs", "errors", "correlations", "kinds", "used", "notes", "settled"):
+            setattr(other, name, copy(getattr(self, name)))
+        return other
+
+    def restore(self, other: "HostFit") -> None:
+        """Be where a copy has come to."""
+        evaluations = self.evaluations
+        self.__dict__ |= other.__dict__
+        self.evaluations = max(evaluations, other.evaluations)
 
     def residual(self, machine: Machine, chosen: Sequence[Aim]) -> Floats:
         """Deviations of the simulated from the measured numbers, in standard deviations. What has no twin is 0."""

@@ -4,6 +4,7 @@ calibration/native/README.md says what the host does in each. What only the oper
 migration) has no twin; nor have loads of a cache's own bandwidth, which the model does not limit.
 """
 
+import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from numasim.traces.records import MAX_LAG
 
 LINE, PAGE = 64, 4096
 PAGES = {"4k": 4096, "2m": 1 << 21, "1g": 1 << 30}
+DRAWS = 5  # of the frames of a chase about as large as L2
 COUNTED = 40_000  # loads of a chain that count
 LOOK_UPS, WARM = 20_000, 60_000  # of a table: done at least, and at most, before what counts and in it
 PROGRAMS = ("list", "hash", "tree", "slice")
@@ -67,10 +69,17 @@ class HostTwins:
         lines = size // int(words.get("every", LINE))
         lead = min(lines, 2 * self.cached_lines() + COUNTED)
         counted = min(max(lines, 4000), COUNTED)
-        return self.run("chains", keys, **{"size": size, "lead": lead, "loads": counted, **words})
+        # what L3 and neighbours make of a chain hangs on how soon it was followed after it was built
+        built = lines if self.machine.l3.neighbours_gbps and lead == lines else 0
+        return self.run("chains", keys, **{"size": size, "written": built, "lead": lead, "loads": counted, **words})
 
     def _chase(self, one: Measurement) -> Values:
-        return self._told(self.chain(one.keys, int(one.keys["size"]), within=one.keys["within"]))
+        """Where L2 is nearly full, what falls out of it hangs on which frames the memory has, on the host anew each
+        round: the median of several draws."""
+        size, l2 = int(one.keys["size"]), self.machine.l2.size_bytes
+        draws = DRAWS if l2 // 2 <= size <= 2 * l2 else 1
+        told = [self._told(self.chain(one.keys, size, within=one.keys["within"], seed=1 + k)) for k in range(draws)]
+        return {name: statistics.median(values[name] for values in told) for name in told[0]}
 
     def _told(self, result: Result) -> Values:
         """A load's latency and, which no host tells, the shares of loads that look the L3 up and that go to memory:

@@ -18,6 +18,7 @@ from numasim.engine.look import look_further
 from numasim.engine.ops import own_stack
 from numasim.engine.packed import ADDRESS, CLASS, CLASS_MASK, KIND, KIND_MASK, SPLIT
 from numasim.engine.prefetch import fetch_l1, see_load, train_streams
+from numasim.engine.regions import fills_pages
 from numasim.engine.requests import up_or_down
 from numasim.engine.slots import (
     AT_CORE_OWN,
@@ -44,7 +45,7 @@ from numasim.engine.state import (
     SLOT_SHIFT,
     WIN_SHIFT,
 )
-from numasim.traces.records import BRANCH, LOAD, PREFETCH, STORE, UNLOCK
+from numasim.traces.records import BRANCH, COMPUTE, LOAD, PREFETCH, STORE, UNLOCK
 
 
 @kernel
@@ -110,7 +111,7 @@ def until_miss(m: Any, t: int, core: int, x: int, now: int) -> tuple[int, int, i
     w = m.win
     word0, at = w.word0[x << WIN_SHIFT], w.at[x << WIN_SHIFT]
     kind, va, klass = word0 >> KIND & KIND_MASK, word0 & ADDRESS, word0 >> CLASS & CLASS_MASK
-    if kind == BRANCH:
+    if kind == BRANCH or kind == COMPUTE:
         return at + m.p.cycle, at, at, C_FILL, kind, False
     ready = max(at, now)
     start, why, in_tlb = after_tick(m, t, ready), C_FILL, False
@@ -246,7 +247,7 @@ def after_miss(m: Any, t: int, core: int, va: int, want: int, klass: int, kind: 
         train_streams(m, t, core, va, want, klass, now)
     if m.p.follows and kind == LOAD:
         see_load(m, t, core, klass, va, now)
-    if m.p.up_down:
+    if m.p.up_down and fills_pages(m.core.regions, core, klass):
         up_or_down(m, t, core, klass, va, want, now)
     if m.p.next_line:
         fetch_l1(m, t, core, klass, va + 64, now)
@@ -257,5 +258,5 @@ def see_joined(m: Any, t: int, core: int, va: int, want: int, klass: int, kind: 
     """The prefetchers see an access to a line that is on its way. fetched: with an L2 prefetch."""
     if kind == LOAD:
         see_load(m, t, core, klass, va, now)
-    if fetched and m.p.up_down:
+    if fetched and m.p.up_down and fills_pages(m.core.regions, core, klass):
         up_or_down(m, t, core, klass, va, want, now + m.p.l2)

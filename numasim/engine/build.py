@@ -18,6 +18,7 @@ from numasim.memory import host_class
 MAX_CLASSES = 1000
 LOCKS = 1024
 BARRIERS = 512
+NEVER_PS = 1 << 46  # 70 s: no run is longer
 
 
 class Seat(NamedTuple):
@@ -35,6 +36,17 @@ def cache(name: str, units: int, sets: int, ways: int, slices: int = 1, policy: 
     tag = tags(units * sets * ways + PADDING)
     order = zeros(units * sets if policy != "lru" else 1)
     return st.Cache(sets, bits, slices, ways, POLICIES[policy], tag, order)
+
+
+def l3_sets(machine: Any) -> int:
+    """Sets of a domain's L3."""
+    return int(machine.l3.size_bytes // 64 // machine.l3.ways)
+
+
+def neighbours_ps(machine: Any) -> int:
+    """How often others bring a line into a set of the L3; 0: never."""
+    gbps = machine.l3.neighbours_gbps
+    return int(min(max(64_000 / gbps * l3_sets(machine), 1), NEVER_PS)) if gbps else 0
 
 
 def tlb_cache(name: str, units: int, entries: int, ways: int) -> st.Cache:
@@ -91,6 +103,7 @@ def params(machine: Any, coherent: bool) -> st.Params:
         degree=prefetch.streamer_degree,
         tick_every=round(1e12 / machine.os.tick_hz) if ticks else 0,
         tick_length=ps(machine.os.tick_us * 1000) if ticks else 0,
+        neighbours=neighbours_ps(machine),
         coherent=int(coherent),
     )
 
@@ -128,6 +141,7 @@ def cores(machine: Any, used: list[int]) -> st.Core:
     predictor, history = untaught(PREDICTORS[core.branch_predictor], core.predictor_bits, n)
     return st.Core(
         domain=domain,
+        aged=zeros(topology.domains * l3_sets(machine) if machine.l3.neighbours_gbps else 1),
         node=np.array([topology.core_node[c] for c in used], np.int64),
         vertex=np.array([topology.domain_vertex[d] for d in domain], np.int64),
         fills=zeros(n, core.fill_buffers),
@@ -216,11 +230,12 @@ def frames(given: Any) -> st.Tags:
     return frame
 
 
-def pages(pagemap: Any) -> st.Pages:
-    """The page map; no array empty."""
+def pages(pagemap: Any, guest_run: int) -> st.Pages:
+    """The page map; no array empty. guest_run: as in machine.tlb."""
     return st.Pages(
         node_shift=pagemap.node_shift,
         guest_bits=pagemap.guest_bits,
+        guest_run=guest_run.bit_length() - 1,
         blocks=len(pagemap.block),
         block=np.ascontiguousarray(pagemap.block),
         guest=np.ascontiguousarray(pagemap.guest) if pagemap.guest_bits else zeros(1),
@@ -320,7 +335,7 @@ def build(
         p=params(machine, n > 1),
         l1=private_cache("l1d", machine.l1d, n),
         l2=private_cache("l2", machine.l2, n),
-        l3=cache("l3", topology.domains, l3.size_bytes // 64 // l3.ways, l3.ways, l3.slices, l3.policy),
+        l3=cache("l3", topology.domains, l3_sets(machine), l3.ways, l3.slices, l3.policy),
         tlb=tlbs(machine, n, len(pagemap.block)),
         core=cores(machine, used),
         front=front(machine, seats, core_of, ring),
@@ -329,7 +344,7 @@ def build(
         links=links(topology, memory.all_channels),
         dram=memory,
         dir=directory(pagemap, nodes, n),
-        pages=pages(pagemap),
+        pages=pages(pagemap, machine.tlb.guest_run),
         sync=sync(tokens),
         out=out(groups, seats, timeline),
         ops=operations(seats),

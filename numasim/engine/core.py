@@ -51,6 +51,7 @@ from numasim.traces.records import (
     AWAIT,
     BARRIER,
     BRANCH,
+    COMPUTE,
     COUNT_OFF,
     COUNT_ON,
     LOCK,
@@ -291,7 +292,7 @@ def dispatch(m: Any, t: int, now: int) -> int:
             return comes
         f.entered[t] += 1
         f.opening[t] = 0
-    if kind >= MARK and kind != LOCK and kind != UNLOCK:
+    if kind >= MARK and kind != LOCK and kind != UNLOCK and kind != COMPUTE:
         return special(m, t, i, word0, word1, kind, now)
     if kind == UNLOCK and not drained(m, t):
         return -1

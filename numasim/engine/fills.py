@@ -16,6 +16,7 @@ from numasim.engine.cache import (
 )
 from numasim.engine.jit import kernel, rare
 from numasim.engine.links import send
+from numasim.engine.neighbours import FOREIGN, waiting
 from numasim.engine.state import K_COUNTING
 
 VICTIM, INCLUSIVE, NON_INCLUSIVE = range(3)
@@ -64,25 +65,39 @@ def forget_below(l1: Any, l2: Any, domain: Any, cores: int, unit: int, line: int
 
 
 @kernel
+def fell_out(m: Any, core: int, group: int, s: int, out: int, now: int) -> None:
+    """An entry (0: none) has fallen out of set s of the L3 of the core's domain."""
+    if out == 0 or out >> 3 == FOREIGN:
+        return
+    flags, victim = out, sliced_line_of(m.l3, s, out >> 3)
+    if m.p.inclusion == INCLUSIVE:
+        flags |= forget_below(m.l1, m.l2, m.core.domain, m.cores, m.core.domain[core], victim)
+    if flags & DIRTY:
+        vertex = m.core.vertex[core]
+        write_back(
+            m.dram, m.links, m.control, m.woken, m.when, m.channels, m.pages.node_shift, vertex, group, victim, now
+        )
+
+
+@rare
+def let_in(m: Any, core: int, group: int, s: int, now: int) -> None:
+    """Set s of the L3 of the core's domain is about to be looked at: lines of others that have come first."""
+    for _ in range(waiting(m, s, now)):
+        fell_out(m, core, group, s, insert(m.l3, s, FOREIGN, 0), now)
+
+
+@kernel
 def put_l3(m: Any, core: int, group: int, line: int, dirty: int, now: int) -> None:
     """A line comes to its domain's L3; what falls out there is written back if dirty."""
     unit = m.core.domain[core]
     s = sliced_set_of(m.l3, unit, line)
+    if m.p.neighbours > 0:
+        let_in(m, core, group, s, now)
     i = touch(m.l3, s, line >> m.l3.bits)
     if i >= 0:
         m.l3.tag[i] |= dirty
         return
-    out = insert(m.l3, s, line >> m.l3.bits, dirty)
-    if out:
-        flags = out
-        victim = sliced_line_of(m.l3, s, out >> 3)
-        if m.p.inclusion == INCLUSIVE:
-            flags |= forget_below(m.l1, m.l2, m.core.domain, m.cores, unit, victim)
-        if flags & DIRTY:
-            vertex = m.core.vertex[core]
-            write_back(
-                m.dram, m.links, m.control, m.woken, m.when, m.channels, m.pages.node_shift, vertex, group, victim, now
-            )
+    fell_out(m, core, group, s, insert(m.l3, s, line >> m.l3.bits, dirty), now)
 
 
 @kernel

@@ -3,7 +3,7 @@
 from typing import Any
 
 from numasim.engine import nested, tlb
-from numasim.engine.cache import EXCLUSIVE, hint, known, peek, set_of, sliced_set_of, touch
+from numasim.engine.cache import EXCLUSIVE, hint, peek, set_of, sliced_set_of, touch
 from numasim.engine.fills import bring
 from numasim.engine.jit import kernel
 from numasim.engine.stacks import count
@@ -64,7 +64,7 @@ def look_further(
     if known_page < 0:
         t += m.p.stlb
         count(m.out, klass, E_DTLB_MISS)
-        if known(m.tlb.l2, core, tlb.number(m.tlb, size, va)):
+        if tlb.second_level(m.tlb, core, size, va):
             tlb.learn_first(m.tlb, core, size, va)
         else:
             level = nested.begin(m, core, size, va)

@@ -50,9 +50,9 @@ def go_on(m: Any, core: int, klass: int, va: int, step: int) -> int:
 def guest_frame(pages: Any, va: int, level: int) -> int:
     """Guest-physical 4 KiB frame of the guest's table of a level, 0: of the page.
 
-    Tables and small pages lie all over the lower half of a node's 2 << guest_bits numbers: their frames on the host
-    come from a small pool (memory/frames.py), whose numbers a multiplication by the golden ratio spreads. The upper
-    half is for large pages.
+    Tables and small pages lie all over the lower half of a node's 2 << guest_bits numbers: what tells them apart (a
+    table's frame on the host, which comes from a small pool: memory/frames.py; a page's place in the program) is spread
+    by a multiplication with the golden ratio, of pages by the run. The upper half is for large pages.
     """
     frame, large = pages.pml4, False
     if level == 3:
@@ -66,7 +66,13 @@ def guest_frame(pages: Any, va: int, level: int) -> int:
         frame = pages.guest[va >> 21] >> 16 << 9 | va >> 12 & 511 if large else pages.frame[va >> 12]
     bits, shift = pages.guest_bits, pages.node_shift - 6
     within = frame & (1 << shift) - 1
-    within = within | 1 << bits if large else within * SPREAD & (1 << bits) - 1
+    if large:
+        within |= 1 << bits
+    elif level == 0 and pages.guest_run > 0:
+        run = pages.guest_run
+        within = ((va >> 12 + run) * SPREAD << run | va >> 12 & (1 << run) - 1) & (1 << bits) - 1
+    else:
+        within = within * SPREAD & (1 << bits) - 1
     return frame >> shift << bits + 1 | within
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from numasim.engine import directory, dram, links
 from numasim.engine.cache import sliced_set_of, touch
 from numasim.engine.dram import charge
+from numasim.engine.fills import let_in
 from numasim.engine.jit import kernel, rare
 from numasim.engine.slots import (
     AT_BUS,
@@ -68,7 +69,10 @@ def look_up_l3(m: Any, a: int, now: int) -> int:
     s, i = m.slot, a << SLOT_SHIFT
     core, line = a >> m.core.slot_bits, s.line[i]
     count(m.out, s.klass[i], E_L3)
-    if touch(m.l3, sliced_set_of(m.l3, m.core.domain[core], line), line >> m.l3.bits) >= 0:
+    where = sliced_set_of(m.l3, m.core.domain[core], line)
+    if m.p.neighbours > 0:
+        let_in(m, core, m.front.group[s.thread[i]], where, now)
+    if touch(m.l3, where, line >> m.l3.bits) >= 0:
         charge(s, a, C_FABRIC, m.p.mesh)
         s.source[i] = -1
         s.stage[i] = AT_CORE

@@ -2,12 +2,13 @@
 
 Streamer (L2): two accesses in a row to rising lines of a 4 KiB page make it run ahead in that page, up to `distance`
 lines, `degree` at a time. Next line and IP stride (L1): the line after a missed one; the address one stride on from an
-instruction whose last two strides were equal. Source: Intel 64 and IA-32 Architectures Optimization Reference Manual,
+instruction whose last three strides were equal. Source: Intel 64 and IA-32 Architectures Optimization Reference Manual,
 "Data prefetching".
 
 With a distance of more than one, IP stride runs ahead as a streamer does, by lines at least, and if `ip_stride_pages`
-into further pages. Source: AMD, Software Optimization Guide for Family 19h (56665), "Data Prefetch": L1 Stream and L1
-Stride; how far they run is not published. The region prefetcher and up/down: regions.py, requests.py.
+into further pages, which it has translated first. Source: AMD, Software Optimization Guide
+for Family 19h (56665), "Data Prefetch": L1 Stream and L1 Stride; how far they run is not published. The region
+prefetcher and up/down: regions.py, requests.py.
 """
 
 from typing import Any
@@ -87,6 +88,7 @@ def steady_stride(strides: Any, core: int, site: int, va: int) -> int:
         strides[o + 2] = stride
         strides[o + 3] = 0
         strides[o + 4] = va
+        strides[o + 5] = va
         return 0
     strides[o + 3] = min(strides[o + 3] + 1, 3)
     return stride if strides[o + 3] >= 2 else 0
@@ -99,6 +101,8 @@ def run_on(m: Any, t: int, core: int, klass: int, va: int, stride: int, now: int
     if va >> 6 == va - stride >> 6:
         return  # still in the same line
     step = stride if abs(stride) >= 64 else 64 if stride > 0 else -64
+    if m.p.stride_pages:
+        translate_on(m, t, core, klass, va, step, o, now)
     ahead = max((strides[o + 4] - va) // step, 0)  # steps that have been asked for
     asked = 0
     while ahead < m.p.stride_distance and asked < AT_ONCE:
@@ -107,12 +111,39 @@ def run_on(m: Any, t: int, core: int, klass: int, va: int, stride: int, now: int
         if not known:
             if not m.p.stride_pages or not mapped(m.pages, there):
                 break
-            known = tlb.first_level(m.tlb, core, m.pages.block[there >> 21] & 3, there)
+            size = m.pages.block[there >> 21] & 3
+            known = tlb.first_level(m.tlb, core, size, there)
+            if not known and not tlb.second_level(m.tlb, core, size, there):
+                break  # its translation is under way
         if not ask_l1(m, t, core, klass, there, known, now):
             break
         ahead += 1
         asked += 1
     strides[o + 4] = va + ahead * step
+
+
+@rare
+def translate_on(m: Any, t: int, core: int, klass: int, va: int, step: int, o: int, now: int) -> None:
+    """Have the pages within IP stride's reach translated: of each that no TLB knows its first line is asked for, the
+    others only once it is known."""
+    strides = m.core.strides
+    ahead = max((strides[o + 5] - va) // step, 0)  # steps up to which pages have been asked for
+    before, asked = va + ahead * step, 0
+    while asked < AT_ONCE:
+        size = m.pages.block[before >> 21] & 3
+        page = before >> 12 + 9 * size << 12 + 9 * size
+        left = page + (4096 << 9 * size) - 1 - before if step > 0 else before - page  # bytes of its page
+        ahead += left // abs(step) + 1
+        there = va + ahead * step
+        if ahead > m.p.stride_distance or not mapped(m.pages, there):
+            break
+        size = m.pages.block[there >> 21] & 3
+        if not tlb.first_level(m.tlb, core, size, there) and not tlb.second_level(m.tlb, core, size, there):
+            if not ask_l1(m, t, core, klass, there, False, now):
+                break
+            asked += 1
+        before = there
+    strides[o + 5] = before
 
 
 @rare
@@ -145,5 +176,5 @@ def see_load(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
     """The L1 sees a load: those of its prefetchers that follow instructions learn."""
     if m.p.ip_stride:
         train_strides(m, t, core, klass, va, now)
-    if m.p.region:
+    if m.p.region or m.p.up_down:
         train_regions(m, t, core, klass, va, now)

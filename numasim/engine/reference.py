@@ -149,6 +149,7 @@ class Reference:
                 yield clock.at(woken, a)
         else:
             when = look_up_l3(m, a, clock.ps + m.p.l3)
+        self.wake(-1)  # channels that write what others pushed out of an L3
         while s.stage[i] != AT_CORE:
             yield clock.at(when, a)
             if s.stage[i] == AT_TRACKER and not take_tracker(m, a, clock.ps):

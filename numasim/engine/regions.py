@@ -40,8 +40,14 @@ def learn(regions: Any, core: int, site: int, va: int) -> bool:
     return regions[o + SEEN] >> 16 == 1 and k < 63
 
 
+@kernel
+def fills_pages(regions: Any, core: int, site: int) -> bool:
+    """Is the instruction known to fill the pages it falls into?"""
+    return regions[((core * SITES + (site & SITES - 1)) << 2) + SEEN] >> 16 == 1
+
+
 @rare
 def train_regions(m: Any, t: int, core: int, klass: int, va: int, now: int) -> None:
     """The L1 sees a load of an instruction."""
-    if learn(m.core.regions, core, klass, va):
+    if learn(m.core.regions, core, klass, va) and m.p.region:
         ask_l1(m, t, core, klass, va + 64, True, now)

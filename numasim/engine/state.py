@@ -18,7 +18,6 @@ CAUSES = (
     "l1", "l2", "l3", "split", "tlb_walk", "fill_wait", "fabric", "link_wait", "link", "memory_wait", "memory",
     "refresh", "coherence", "lock_wait", "os",
 )  # fmt: skip
-OP_CAUSES = (*CAUSES, "branch", "compute")
 (C_L1, C_L2, C_L3, C_SPLIT, C_TLB, C_FILL, C_FABRIC, C_LINK_WAIT, C_LINK, C_MEM_WAIT, C_MEM, C_REFRESH, C_COH, C_LOCK,
  C_OS, COUNT) = range(16)  # fmt: skip
 C_BRANCH, C_COMPUTE, C_IDLE = 15, 16, 17  # in the stacks of operations
@@ -27,8 +26,7 @@ OP_WORDS = 18  # 17 causes and the count
 EVENTS = (
     "mem-loads", "mem-stores", "L1-dcache-load-misses", "L2-hits", "LLC-loads", "LLC-load-misses", "node-loads",
     "node-load-misses", "dTLB-load-misses", "dtlb_load_misses.walk_completed", "fill-buffer-hits", "snoop-hit",
-    "snoop-hitm", "invalidations", "branch-instructions", "branch-misses", "prefetches",
-    "split-accesses",
+    "snoop-hitm", "invalidations", "branch-instructions", "branch-misses", "prefetches", "split-accesses",
 )  # fmt: skip
 (E_LOAD, E_STORE, E_L1_MISS, E_L2_HIT, E_L3, E_L3_MISS, E_LOCAL, E_REMOTE, E_DTLB_MISS, E_WALK, E_JOIN, E_HIT, E_HITM,
  E_INVALIDATED, E_BRANCH, E_MISPREDICTED, E_PREFETCH, E_SPLIT) = range(18)  # fmt: skip
@@ -41,7 +39,6 @@ SLOT_SHIFT, WIN_SHIFT = 6, 3
 OCTAVES, PER = 36, 64  # latency histogram: 64 buckets a power of two from 1.024 ns up: half a bucket is 0.8 %
 BUCKETS = OCTAVES * PER
 SERIES = 256  # bins of a utilisation series; when they are full, two become one
-
 # Front.wait, besides the number of the record waited for
 NOBODY, DONE, DRAIN, PARTY, STARVED = -1, -2, -3, -4, -5
 
@@ -97,6 +94,7 @@ class Params(NamedTuple):
     degree: int  # lines it asks for at a time
     tick_every: int
     tick_length: int
+    neighbours: int  # a set of the L3 gets a line of others once in so long; 0: never
     coherent: int  # more than one core runs
 
 
@@ -104,6 +102,7 @@ class Core(NamedTuple):
     """A core: what its hardware threads share. [core] unless said otherwise."""
 
     domain: Array
+    aged: Array  # [L3 set] lines of others that have come there (neighbours.py)
     node: Array  # nearest
     vertex: Array
     fills: Array  # free fill buffers
@@ -118,7 +117,7 @@ class Core(NamedTuple):
     streams: Array  # [core, 16 streams, 4]: page, last line, run, asked up to
     coming: Array  # [core, 8, 2] lines lately found in L2, when they are in L1
     comes: Array  # [core, 2] which of these is next; when the last of them is there
-    strides: Array  # [core, 64 sites, 8]: site, last address, stride, confidence, asked up to
+    strides: Array  # [core, 64 sites, 8]: site, last address, stride, confidence, asked up to, pages up to
     regions: Array  # [core, 64 sites, 4]: page + 1, lines touched, and what is known of the instruction: regions.py
     predictor: Array  # [core, 3 tables] two-bit counters; of TAGE see tage.py
     history: Array  # the last outcomes; of TAGE [core, WORDS]
@@ -271,6 +270,7 @@ class Pages(NamedTuple):
 
     node_shift: int
     guest_bits: int  # log2 of a node's guest-physical frames
+    guest_run: int  # log2 of the small pages that are neighbours there, too
     blocks: int
     block: Array
     guest: Array  # as the guest has it; of native walks nothing

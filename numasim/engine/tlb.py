@@ -59,6 +59,12 @@ def number(tlb: Any, klass: int, va: int) -> int:
 
 
 @kernel
+def second_level(tlb: Any, core: int, klass: int, va: int) -> bool:
+    """Does the unified second-level TLB know the page of this class?"""
+    return known(tlb.l2, core, number(tlb, klass, va))
+
+
+@kernel
 def learn_first(tlb: Any, core: int, klass: int, va: int) -> None:
     """The translation enters the L1 DTLB."""
     learn(first_cache(tlb, klass), core, va >> 12 + 9 * klass)

@@ -78,7 +78,10 @@ class Cache(Table, frozen=True, kw_only=True):
 
 
 class L3(Table, frozen=True, kw_only=True):
-    """`[l3]`: a domain's. size_bytes and slices are the domain's; lookup_ns is spent in the slice."""
+    """`[l3]`: a domain's. size_bytes and slices are the domain's; lookup_ns is spent in the slice.
+
+    neighbours_gbps: at which others, who share it with the program, bring lines of their own into it.
+    """
 
     size_bytes: Annotated[int, Meta(ge=LINE_BYTES, le=2**34)]
     ways: Ways
@@ -86,6 +89,7 @@ class L3(Table, frozen=True, kw_only=True):
     lookup_ns: Ns
     policy: Policy = "lru"
     inclusion: Literal["victim", "inclusive", "non-inclusive"]
+    neighbours_gbps: Annotated[float, Meta(ge=0, le=1000)] = 0.0
 
 
 class Tlb(Table, frozen=True, kw_only=True):
@@ -93,7 +97,8 @@ class Tlb(Table, frozen=True, kw_only=True):
 
     l2_latency_cycles: extra of a second-level hit.  walk: "nested" in a virtual machine, whose host's page table
     translates what its own says.  Then there are `NESTED_KEYS`, too.  host_page: size of the host's pages behind the
-    machine's memory.  nested_entries, nested_ways: of the nested TLB, which holds the host's translations;
+    machine's memory.  guest_run: so many neighbouring 4 KiB pages of a program are neighbours in the guest's memory,
+    too; a power of two.  nested_entries, nested_ways: of the nested TLB, which holds the host's translations;
     nested_latency_cycles: of each look-up in it, hit or miss.
     """
 
@@ -111,12 +116,13 @@ class Tlb(Table, frozen=True, kw_only=True):
     pml4e_entries: Fully
     walk: Literal["native", "nested"] = "native"
     host_page: Literal["4k", "2m", "1g"] = "4k"
+    guest_run: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512] = 1
     nested_entries: Entries = 16
     nested_ways: Ways = 16
     nested_latency_cycles: Cycles = 1
 
 
-NESTED_KEYS = Tlb.__struct_fields__[-4:]
+NESTED_KEYS = Tlb.__struct_fields__[-5:]
 
 
 class Prefetch(Table, frozen=True, kw_only=True):
@@ -273,7 +279,7 @@ class Machine(Table, frozen=True, kw_only=True, dict=True):
 
     def expanded(self) -> dict[str, object]:
         """All values, defaults included, as nested dicts in the file's words, without keys of a memory's other kind and
-        those of nested walks where walks are native."""
+        those of nested walks where walks are native, and of neighbours where there are none."""
         whole: dict[str, object] = msgspec.to_builtins(self, builtin_types=())
         memory = {name: _of_kind(table) for name, table in self.memory.items()}
         if not self.uncertainty.keys:
@@ -281,7 +287,10 @@ class Machine(Table, frozen=True, kw_only=True, dict=True):
         tlb = msgspec.to_builtins(self.tlb)
         if self.tlb.walk == "native":
             tlb = {key: value for key, value in tlb.items() if key not in NESTED_KEYS}
-        return whole | {"tlb": tlb, "memory": memory}
+        l3 = msgspec.to_builtins(self.l3)
+        if not self.l3.neighbours_gbps:
+            del l3["neighbours_gbps"]
+        return whole | {"tlb": tlb, "l3": l3, "memory": memory}
 
     def to_toml(self) -> str:
         """TOML text that loads as this machine."""

@@ -123,6 +123,8 @@ def checked(value: object, kind: inspect.Type, key: str, place: Place) -> object
             return value
         case inspect.LiteralType() if value in kind.values:
             return value
+        case inspect.LiteralType() if isinstance(value, str) and value in map(str, kind.values):
+            return int(value)  # of the command line: numbers alone differ from their words
         case inspect.IntType() | inspect.FloatType():
             return _number(value, kind, key, place)
     raise UserError(f"{_shown(value)} does not fit", place(key), expectation(kind, key))

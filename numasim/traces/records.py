@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-LOAD, STORE, ATOMIC, PREFETCH, BRANCH, MARK, LOCK, UNLOCK, BARRIER, WAIT, POST, AWAIT = range(12)
+LOAD, STORE, ATOMIC, PREFETCH, BRANCH, MARK, LOCK, UNLOCK, BARRIER, WAIT, POST, AWAIT, COMPUTE = range(13)
 KINDS = (
     "load", "store", "atomic", "prefetch", "branch", "mark", "lock", "unlock", "barrier", "wait", "post", "await",
+    "compute",
 )  # fmt: skip
 
 # what a MARK's address says
@@ -24,11 +25,12 @@ class Records(NamedTuple):
 
     address: byte address in the compact space (load, store, atomic, prefetch, lock, unlock), code address (branch),
         code of the mark, number of the barrier, cycles of the wait, token (post, await: the thread that awaits a token
-        goes on once another has posted it; each is posted once a lap).
+        goes on once another has posted it; each is posted once a lap). Nothing for compute: instructions whose result
+        is there a cycle after all that they need, for chains through registers that no load is part of.
     kind: one of KINDS by number.          size: bytes accessed.
     insns: instructions since the last record, this one included (1 to 255).    site: call site (0 to 254).
-    dep0, dep1, dep2: how many records back the loads are whose values this record needs (0: none).
-    lag0, lag1, lag2: cycles of the instructions between those loads and this record.
+    dep0, dep1, dep2: how many records back the loads (or compute) are whose values this record needs (0: none).
+    lag0, lag1, lag2: cycles of the instructions between those and this record.
     fwd: how many records back the store is whose data this load reads (0: none).     taken: a branch's outcome.
     """
 

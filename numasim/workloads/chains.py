@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numasim.memory.frames import scramble
-from numasim.traces.records import CHUNK, COUNT_OFF, COUNT_ON, LOAD, MARK, MAX_LAG, OP_END, Records
+from numasim.traces.records import CHUNK, COUNT_OFF, COUNT_ON, LOAD, MARK, MAX_LAG, OP_END, STORE, Records
 from numasim.workloads.base import Context, Program, ThreadProgram, Workload, workload
 from numasim.workloads.flow import Ints
 from numasim.workloads.hashing import hashed
@@ -15,7 +15,7 @@ from numasim.workloads.settings import LINE, MAX_ELEMENTS, choice, count, key, s
 
 PAGE = 4096
 SHUFFLED = 1 << 20  # up to so many elements a permutation is drawn at once; of more, only as far as it is followed
-SITES = ["chains: p = *p", "chains: what is not counted"]
+SITES = ["chains: p = *p", "chains: what is not counted", "chains: *p = next"]
 
 
 @workload("chains")
@@ -34,6 +34,9 @@ class Chains(Workload):
         choice("all", "page"), "all", "random over all lines, or over a 4 KiB page at a time (few TLB misses)"
     )
     stamp: int = key(count(0, MAX_LAG, "cycles"), "0", "cycles of the time stamps around each load; 0: none")
+    written: int = key(
+        count(0), "0", "lines written one after the other before, as a host does that has built the chains"
+    )
     lead: int = key(count(0), "0", "loads before those that count")
     loads: int = key(count(), "100000", "loads that count")
 
@@ -60,12 +63,25 @@ class Chains(Workload):
         ways = [base + n * units * self.every + self._way(ctx, place, n, units, sum(steps)) for n in range(k)]
 
         def lap(number: int) -> Iterator[Records]:
+            yield from self._built(base)
             yield from self._records(ways, 0, steps[0], 1)
             yield Records(np.array([COUNT_ON]), MARK)
             yield from self._records(ways, steps[0], sum(steps), 0)
             yield Records(np.array([COUNT_OFF]), MARK)
 
-        return ThreadProgram(lap, sum(steps) * k, True, operations=self.stamp > 0, counts=True)
+        written = min(self.written, self.size // self.every)
+        return ThreadProgram(lap, written + sum(steps) * k, True, operations=self.stamp > 0, counts=True)
+
+    def _built(self, base: int) -> Iterator[Records]:
+        """Stores to the last of the lines, in the order of their addresses: gcc -O2, four instructions each."""
+        lines = self.size // self.every
+        for first in range(max(0, lines - self.written), lines, CHUNK):
+            unit = np.arange(first, min(first + CHUNK, lines))
+            yield Records(base + self._offset(unit), STORE, insns=4, site=2)
+
+    def _offset(self, unit: Ints) -> Ints:
+        """Neither the same line of each page, nor lines in step with the sets of a cache."""
+        return unit * self.every + 65 * unit % (self.every // LINE) * LINE
 
     def _way(self, ctx: Context, place: int, chain: int, units: int, steps: int) -> Ints:
         """Offsets of the lines in the order they are visited, as many as there are, or are needed."""
@@ -77,8 +93,7 @@ class Chains(Workload):
             inside = np.argsort(hashed(lines, int(rng.integers(1 << 62))), axis=1)
             return np.take_along_axis(lines, inside, 1).reshape(-1) * LINE
         unit = _order(units, steps, rng)
-        # neither the same line of each page, nor lines in step with the sets of a cache
-        return unit * self.every + 65 * unit % (self.every // LINE) * LINE
+        return self._offset(unit)
 
     def _records(self, ways: list[Ints], first: int, stop: int, site: int) -> Iterator[Records]:
         k, a_load = len(ways), 2 if self.stamp else 1

@@ -6,18 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from numasim.traces.records import MARK, Records
+from numasim.traces.records import COMPUTE, MARK, Records
 from numasim.workloads.base import Context, Program, ThreadProgram, Workload, workload
 from numasim.workloads.flow import Code, Ints, Step
 from numasim.workloads.layouts import ORDERS, linked, objects
 from numasim.workloads.scripts import END, loop, table
 from numasim.workloads.settings import ALLOCATORS, choice, count, key, number, yes_no
 
-# for i in 0..n { s += a[i] } and { s += *p[i] }, gcc -O2: the address of an element needs no load
+# for i in 0..n { s += a[i] } and { s += *p[i] }, gcc -O2: the address of an element needs no load, the sum needs the
+# sum before
 STEPS = {
-    "element": Step("slice: load a[i]", insns=4),
-    "pointer": Step("slice: load p[i]", insns=1, writes=("p",)),
-    "value": Step("slice: load *p[i]", insns=4, reads={"p": 0}),
+    "element": Step("slice: load a[i]", writes=("v",)),
+    "pointer": Step("slice: load p[i]", writes=("p",)),
+    "value": Step("slice: load *p[i]", reads={"p": 0}, writes=("v",)),
+    "sum": Step("slice: s +=", COMPUTE, 3, {"v": 0, "s": 0}, ("s",)),
     "end": Step("slice: load a[i]", MARK),
 }
 
@@ -56,16 +58,17 @@ class Slice(Workload):
             value_bases = ctx.regions("values", placed.total, self.shared)
         read = min(8, self.value)
         code = Code({name: step._replace(size=8 if name == "pointer" else read) for name, step in STEPS.items()})
-        body = ["pointer", "value"] if pointers else ["element"]
+        body = ["pointer", "value", "sum"] if pointers else ["element", "sum"]
 
         def thread(place: int) -> ThreadProgram:
             def addresses(first: int, stop: int) -> Ints:
                 elements = np.arange(first, stop)[:, None] * width + bases[place]
-                return np.hstack([elements, table(first, stop, (boxes, value_bases[place]))]) if pointers else elements
+                values = [table(first, stop, (boxes, value_bases[place]))] if pointers else []
+                return np.hstack([elements, *values, np.zeros_like(elements)])
 
             def lap(number: int) -> Iterator[Records]:
                 yield from loop(code, body, n, addresses, (), [END])
 
-            return ThreadProgram(lap, n * len(body), True, operations=True)
+            return ThreadProgram(lap, n * (len(body) - 1), True, operations=True)
 
         return Program([thread(place) for place in range(len(ctx.threads))], code.sites)

@@ -9,6 +9,7 @@ from numasim.traces.records import (
     AWAIT,
     BARRIER,
     BRANCH,
+    COMPUTE,
     LOAD,
     LOCK,
     MARK,
@@ -34,7 +35,7 @@ def mixed(
 
     def lap(number: int) -> Iterator[Records]:
         rng = np.random.default_rng([seed, number])
-        kinds = rng.choice([LOAD] * 6 + [STORE] * 3 + [ATOMIC, PREFETCH, BRANCH, BRANCH, WAIT], records)
+        kinds = rng.choice([LOAD] * 6 + [STORE] * 3 + [ATOMIC, PREFETCH, BRANCH, BRANCH, WAIT, COMPUTE], records)
         spread = rng.choice([256, 4096, size])
         address = base + rng.integers(0, min(spread, size) - 72, records)
         if rng.random() < 0.5:

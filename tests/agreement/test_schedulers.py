@@ -33,7 +33,7 @@ machines = some.fixed_dictionaries(
         "l2.policy": some.sampled_from(["lru", "random", "rrip"]),
         "l3.policy": some.sampled_from(["lru", "random", "rrip", "tree-plru"]),
         "l3.inclusion": some.sampled_from(["victim", "inclusive", "non-inclusive"]),
-        "tlb.walk": some.sampled_from(["native", "nested"]),
+        "l3.neighbours_gbps": some.sampled_from([0.0, 0.0, 0.3, 5.0, 200.0]),
         "prefetch.streamer": some.booleans(),
         "prefetch.ip_stride": some.booleans(),
         "prefetch.next_line": some.booleans(),
@@ -51,6 +51,9 @@ machines = some.fixed_dictionaries(
         "fabric.remote_trackers": some.sampled_from([0, 0, 1, 3, 9]),
         "memory.dram.rank_switch_ns": some.sampled_from([0.0, 2.5]),
     }
+)
+walks = some.just({"tlb.walk": "native"}) | some.fixed_dictionaries(
+    {"tlb.walk": some.just("nested"), "tlb.guest_run": some.sampled_from([1, 1, 2, 8, 512])}
 )
 
 
@@ -111,16 +114,30 @@ def compare(one: Run, other: Run) -> None:
 
 @settings(max_examples=25, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(
-    changes=machines, seed=some.integers(0, 10_000), threads=some.integers(1, 7), shared=some.booleans(),
+    changes=machines, walk=walks, seed=some.integers(0, 10_000), threads=some.integers(1, 7), shared=some.booleans(),
     synchronised=some.booleans(), operations=some.booleans(), chains=some.booleans(), turns=some.booleans(),
 )  # fmt: skip
 def test_random_machines_and_programs(
-    changes: dict[str, Any], seed: int, threads: int, shared: bool, synchronised: bool, operations: bool, chains: bool,
-    turns: bool,
+    changes: dict[str, Any], walk: dict[str, Any], seed: int, threads: int, shared: bool, synchronised: bool,
+    operations: bool, chains: bool, turns: bool,
 ) -> None:  # fmt: skip
     kind = {"synchronised": synchronised, "operations": operations, "chains": chains, "turns": turns}
-    both = [simulated(scheduler, changes, seed, threads, shared, **kind) for scheduler in ("compiled", "simpy")]
+    both = [simulated(scheduler, changes | walk, seed, threads, shared, **kind) for scheduler in ("compiled", "simpy")]
     compare(*both)
+
+
+@pytest.mark.parametrize("inclusion", ["victim", "inclusive", "non-inclusive"])
+@pytest.mark.parametrize(("seed", "gbps"), [(0, 20.0), (1, 200.0), (4, 1000.0)])
+def test_neighbours_push_out_dirty_lines_of_many_threads(seed: int, gbps: float, inclusion: str) -> None:
+    """So many lines of others that most of what is written to leaves by them: each event may wake several channels."""
+    kind = {"synchronised": True, "operations": True, "chains": False}
+    changes = {
+        "l3.neighbours_gbps": gbps, "l3.inclusion": inclusion, "memory.dram.write_high": 4,
+        "memory.dram.write_low": 2, "memory.dram.channels": 3, "prefetch.streamer": True, "core.prefetch_buffers": 8,
+    }  # fmt: skip
+    both = [simulated(scheduler, changes, seed, 5, seed > 0, **kind) for scheduler in ("compiled", "simpy")]
+    compare(*both)
+    assert np.asarray(both[0].m.core.aged).any() and both[0].result(1.0).node_write_bytes.sum() > 0
 
 
 @pytest.mark.parametrize(("fills", "ahead"), [(24, 64), (48, 72), (12, 17)])

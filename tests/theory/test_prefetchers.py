@@ -82,7 +82,8 @@ def test_strides_run_ahead_as_their_naive_twin(
 @pytest.mark.parametrize("seed", range(6))
 def test_regions_are_learnt_as_by_their_naive_twin(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     asked = asked_for(monkeypatch, regions)
-    m, twin = SimpleNamespace(core=SimpleNamespace(regions=np.zeros(2 * 256, np.int64))), naive.Regions()
+    core = SimpleNamespace(regions=np.zeros(2 * 256, np.int64))
+    m, twin = SimpleNamespace(core=core, p=SimpleNamespace(region=1)), naive.Regions()
     wanted = 0
     for site, va in spots(seed):
         asked.clear()
@@ -187,19 +188,74 @@ def spy(done: Done) -> Callable[[int], bool]:
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_up_or_down_as_its_naive_twin(seed: int) -> None:
-    """Loads far apart in time: what L2 has at the end is what they and their neighbours are."""
+def partly(seed: int) -> Any:
+    """Pages of which all lines are touched, and pages of which three are, in turn and in any order."""
     rng = np.random.default_rng(seed)
-    lines = rng.permutation(16 * 64)[:300]
+    pages = [page * 64 + rng.permutation(64)[: int(rng.choice([3, 64, 64]))] for page in rng.permutation(24)]
+    return np.concatenate(pages)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("order", [within_pages, partly])
+def test_up_or_down_as_its_naive_twin(order: Callable[[int, int], Any] | Callable[[int], Any], seed: int) -> None:
+    """Loads far apart in time: what L2 has at the end is what they, and their neighbours where the instruction has
+    filled the page before, are."""
+    lines = within_pages(16, seed) if order is within_pages else partly(seed)
     done = walk(lines, prefetch__streamer=False, prefetch__up_down=True)
-    have = {int(lines[0])}  # behind a page walk that leaves the core nothing is asked for
-    for line in lines[1:].tolist():
+    have: set[int] = set()
+    learnt = naive.Regions()
+    for line in lines.tolist():
+        learnt.load(0, line * 64)
         have.add(line)
-        other = naive.up_or_down(line, have)
+        other = naive.up_or_down(line, have) if learnt.fills[0] else None
         have |= {other} if other is not None else set()
     has = spy(done)
-    assert {line for line in range(16 * 64) if has(line * 64)} == have
+    assert {line for line in range(24 * 64) if has(line * 64)} == have
+
+
+@pytest.mark.parametrize("region", [False, True])
+@pytest.mark.parametrize("seed", range(2))
+def test_up_down_asks_for_nothing_where_loads_are_all_over_the_memory(seed: int, region: bool) -> None:
+    """No neighbour of a line is ever wanted: none is fetched."""
+    rng = np.random.default_rng(seed)
+    lines = rng.permutation(4 * MIB // 64)[:6000]
+    up_down = {"prefetch__streamer": False, "prefetch__region": region, "prefetch__up_down": True}
+    done, plain = (walk(lines, size=4 * MIB, **keys) for keys in (up_down, {"prefetch__streamer": False}))
+    assert done.counter("prefetches") == 0 and done.time == plain.time
+
+
+@pytest.mark.parametrize("region", [False, True])
+def test_up_down_begins_and_ends_with_pages_that_are_filled(region: bool) -> None:
+    """Loads all over the memory, then page by page, then all over again. All pages but the first are gone through with
+    prefetches; when loads jump about again, the last one's are soon over."""
+    rng = np.random.default_rng(4)
+    far = 1 << 14  # lines; the pages come before
+    jumps = [far + rng.permutation(1 << 14)[k * 2000 : (k + 1) * 2000] for k in range(2)]
+    keys = {"prefetch__streamer": False, "prefetch__region": region, "prefetch__up_down": True}
+    before, during, after = (
+        walk(np.concatenate(parts), size=2 * MIB, **keys).counter("prefetches")
+        for parts in ([jumps[0]], [jumps[0], within_pages(40, 5)], [jumps[0], within_pages(40, 5), jumps[1]])
+    )
+    assert before == 0
+    assert 0.3 * 39 * 64 < during < 39 * 64
+    assert during <= after <= during + 4, "two neighbours, one after the other by chance, fill a page"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_up_down_covers_pages_in_random_order_alone(seed: int) -> None:
+    """Without the region prefetcher, too: of a page that is filled as the one before was, the lines that no neighbour
+    has brought miss, as many as a naive prefetcher leaves."""
+    lines = within_pages(PAGES, seed)
+    done = walk(lines, prefetch__streamer=False, prefetch__up_down=True)
+    have, missed, fetched = set[int](), 0, 0
+    for k, line in enumerate(lines.tolist()):
+        missed += line not in have
+        have.add(line)
+        other = naive.up_or_down(line, have) if k >= 64 else None
+        fetched += other is not None
+        have |= {other} if other is not None else set()
+    assert done.counter("prefetches") == pytest.approx(fetched, rel=0.02)
+    assert done.counter("LLC-loads") == pytest.approx(missed + fetched, rel=0.03)
 
 
 def test_what_l2_has_moves_to_l1_without_a_buffer() -> None:

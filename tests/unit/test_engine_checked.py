@@ -22,6 +22,9 @@ shapes = [
     {"topology__threads_per_core": 2, "prefetch__next_line": True, "prefetch__ip_stride": True, "l2__ways": 8},
     {"os__tick_hz": 50_000.0, "memory__dram__trfc_ns": 300.0, "memory__dram__write_high": 6},
     {"core__fill_buffers": 24, "core__prefetch_buffers": 96, "prefetch__streamer": True, "fabric__remote_trackers": 2},
+    {"l3__neighbours_gbps": 200.0, "memory__dram__write_high": 5, "tlb__walk": "nested", "tlb__guest_run": 8,
+     "prefetch__ip_stride": True, "prefetch__ip_stride_distance": 64, "prefetch__ip_stride_pages": True,
+     "prefetch__up_down": True, "core__prefetch_buffers": 16},
 ]
 for seed, shape in enumerate(shapes):
     machine, size = teaching(core__branch_predictor=["tournament", "tage"][seed % 2], **shape), 1 << 15
@@ -52,4 +55,4 @@ def test_the_checked_build_agrees_and_finds_nothing_out_of_bounds(tmp_path: Path
         env=os.environ | {"NUMASIM_CHECK": "1", "PYTHONPATH": path},
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split()[0:10:2] == ["0", "1", "2", "3", "4"] and done.stdout.split()[-1] == "20000"
+    assert done.stdout.split()[0:12:2] == ["0", "1", "2", "3", "4", "5"] and done.stdout.split()[-1] == "20000"

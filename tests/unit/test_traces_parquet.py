@@ -197,7 +197,7 @@ def test_what_the_engine_could_not_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="trace format 9"):
         Reader(tmp_path / "t")
     for bad, says in (
-        (Columns(np.arange(3), kind=12), "unknown kind 12"),
+        (Columns(np.arange(3), kind=13), "unknown kind 13"),
         (Columns(np.arange(3), size=65), "more than 64"),
     ):
         write(tmp_path / "t", [bad])

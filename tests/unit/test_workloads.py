@@ -10,7 +10,7 @@ import pytest
 from numasim.errors import UserError
 from numasim.machine import load
 from numasim.memory.space import AddressSpace
-from numasim.traces.records import ATOMIC, BARRIER, BRANCH, CHUNK, LOAD, MARK, STORE, Records
+from numasim.traces.records import ATOMIC, BARRIER, BRANCH, CHUNK, COMPUTE, LOAD, MARK, STORE, Records
 from numasim.workloads import Context, Program, ThreadProgram, describe, make
 
 
@@ -118,7 +118,7 @@ def test_every_workload_yields_valid_records(name: str, keys: dict[str, Any], sh
     for thread in program.threads:
         for number in (0, 1):
             r = lap(thread, number)
-            assert r.kind.min() >= 0 and r.kind.max() <= 9
+            assert r.kind.min() >= 0 and r.kind.max() <= COMPUTE
             assert r.insns.min() >= 1 and r.insns.max() <= 255
             assert r.site.min() >= 0 and r.site.max() < len(program.sites)
             assert set(np.unique(r.taken)) <= {0, 1}
@@ -127,7 +127,7 @@ def test_every_workload_yields_valid_records(name: str, keys: dict[str, Any], sh
                 assert dep.min() >= 0 and dep.max() <= 255 and lag.min() >= 0 and lag.max() <= 127
                 back = np.flatnonzero(dep)
                 inside = back[dep[back] <= back]
-                assert np.isin(r.kind[inside - dep[inside]], (LOAD, ATOMIC)).all()
+                assert np.isin(r.kind[inside - dep[inside]], (LOAD, ATOMIC, COMPUTE)).all()
             stores = np.flatnonzero(r.fwd)
             assert (r.kind[stores - r.fwd[stores]] == STORE).all()
             access = np.isin(r.kind, (LOAD, STORE, ATOMIC))

@@ -3,7 +3,20 @@
 import numpy as np
 import pytest
 
-from numasim.traces.records import ATOMIC, BARRIER, BRANCH, LOAD, LOCK, MARK, OP_BEGIN, OP_END, STORE, UNLOCK, WAIT
+from numasim.traces.records import (
+    ATOMIC,
+    BARRIER,
+    BRANCH,
+    COMPUTE,
+    LOAD,
+    LOCK,
+    MARK,
+    OP_BEGIN,
+    OP_END,
+    STORE,
+    UNLOCK,
+    WAIT,
+)
 from numasim.workloads import make
 from numasim.workloads.layouts import linked, objects
 from unit.test_workloads import build, context, lap
@@ -130,13 +143,30 @@ def test_a_step_of_a_list_can_be_the_operation() -> None:
 
 
 def test_slices_of_values_and_of_pointers() -> None:
+    """An element's address needs nothing; the sum needs it and the sum before, and is no access."""
     program, space = build("slice", length=1000, value=24)
     r = lap(program.threads[0])
-    assert r.address[:-1].tolist() == [space.regions[0].base + 24 * k for k in range(1000)]
-    assert not r.dep0.any()
+    assert r.kind[:-1].tolist() == [LOAD, COMPUTE] * 1000
+    assert r.address[:-1:2].tolist() == [space.regions[0].base + 24 * k for k in range(1000)]
+    assert not r.dep0[:-1:2].any() and not r.dep1[:-1:2].any()
     r = lap(build("slice", length=1000, of="pointers", order="shuffled")[0].threads[0])
-    assert (np.diff(r.address[:-1:2]) == 8).all() and (r.dep0[1:-1:2] == 1).all() and not r.dep0[:-1:2].any()
-    assert len(set(r.address[1:-1:2].tolist())) == 1000
+    assert r.kind[:-1].tolist() == [LOAD, LOAD, COMPUTE] * 1000
+    assert (np.diff(r.address[:-1:3]) == 8).all() and (r.dep0[1:-1:3] == 1).all() and not r.dep0[:-1:3].any()
+    assert len(set(r.address[1:-1:3].tolist())) == 1000
+
+
+@pytest.mark.parametrize(("of", "records", "insns"), [("values", 2, 4), ("pointers", 3, 5)])
+def test_the_sum_of_a_slice_is_a_chain(of: str, records: int, insns: int) -> None:
+    """From every sum two ways lead back: to the element's load, just before, and to the sum before, over chunks too."""
+    n = 40_000
+    r = lap(build("slice", length=n, of=of)[0].threads[0])
+    sums = np.flatnonzero(r.kind == COMPUTE)
+    assert np.array_equal(sums, np.arange(n) * records + records - 1)
+    back = np.sort(np.stack([r.dep0[sums], r.dep1[sums], r.dep2[sums]]), axis=0)
+    assert back[:, 0].tolist() == [0, 0, 1]
+    assert (back[:, 1:] == [[0], [1], [records]]).all()
+    assert not (r.lag0[sums].any() or r.lag1[sums].any() or r.lag2[sums].any())
+    assert r.insns[r.kind != MARK].sum() == n * insns
 
 
 @pytest.mark.parametrize(
