@@ -19,6 +19,12 @@ LINES = (
     ("zen2", "zen3", "zen4", "zen5"),
     ("neoverse-n1", "neoverse-v1", "neoverse-v2"),
 )  # fmt: skip
+CODES = {  # of generations (machine/nearest.py), as names of models begin
+    "ivb": "ivy-bridge-ep", "hsw": "haswell-ep", "bdw": "broadwell-ep", "skx": "skylake-sp", "clx": "cascade-lake",
+    "icx": "ice-lake-sp", "spr": "sapphire-rapids", "emr": "emerald-rapids", "gnr": "granite-rapids", "rome": "zen2",
+    "milan": "zen3", "genoa": "zen4", "turin": "zen5", "graviton2": "neoverse-n1", "graviton3": "neoverse-v1",
+    "graviton4": "neoverse-v2",
+}  # fmt: skip
 OWN = ".toml"  # how a family's name ends that is a file's
 NEEDED = ("core", "l1d", "l2", "l3", "tlb", "prefetch", "fabric", "links", "sources")
 

@@ -1,5 +1,6 @@
 """What of a measured host a fit aims at: a number of each run, how well it is known, and which repetitions say it."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ SAMPLES = {
 }  # fmt: skip
 COMMON = ("seed", "repetitions", "ms", "cpu", "node")
 NOISE = 0.015  # relative, of a run in which nothing disturbed the program, and of the model: the half of a band of 3 %
+OF_A_MEDIAN = 1.4826 * 1.2533  # standard errors of a median, in median deviations of normal errors, of one round
 DISTURBED = 3.0  # times as much where every repetition was disturbed
 SAME = 0.8  # a chase within pages that is faster than this share of one through all is the prefetchers' doing
 
@@ -72,7 +74,9 @@ def aims(file: HostFile) -> list[Aim]:
         if name is None or told is None or (one.experiment == "loaded" and not told[1]):
             continue
         value, calm = told
-        found.append(Aim(one, name, value, value * NOISE * (1.0 if calm else DISTURBED)))
+        sample, rounds = one.samples[name], len(set(one.rounds)) or 1
+        own = OF_A_MEDIAN * (sample.mad or 0.0) / rounds**0.5
+        found.append(Aim(one, name, value, math.hypot(value * NOISE * (1.0 if calm else DISTURBED), own)))
     return found
 
 

@@ -4,13 +4,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from numasim.assets import shipped
-from numasim.calibration import host_file
+from numasim.calibration import families, host_file
 from numasim.calibration.host_file import HostFile
+from numasim.calibration.values import changed, resourced
 from numasim.errors import UserError
 from numasim.machine import Machine
 from numasim.machine.detect import model_of
 from numasim.machine.detect_host import Cpus, Host, HostCache, HostNode, Processor
+from numasim.machine.nearest import Generation, generation_of
 from numasim.machine.nodes import parse_cpus
+
+DESIGN = ("issue_width", "rob_entries")
 
 
 def base(file: HostFile, name: str, where: str, like: str | None = None) -> Machine:
@@ -23,7 +27,21 @@ def base(file: HostFile, name: str, where: str, like: str | None = None) -> Mach
         host = described(file.host, where)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"does not say what the host is: {error}", where, "a file of `numasim measure`") from None
-    return model_of(host, name, like, own(file)).machine
+    return _of_its_design(model_of(host, name, like, own(file)).machine, generation_of(host.processor))
+
+
+def _of_its_design(machine: Machine, generation: Generation | None) -> Machine:
+    """The machine with the width and the window of its own design, where that is a family that is shipped: no
+    measurement tells them, and the nearest model may be of another."""
+    family = families.CODES.get(generation.code) if generation else None
+    if not family:
+        return machine
+    tables = families.tables(family)
+    said = {
+        f"core.{key}": tables["sources"].get(f"core.{key}", tables["sources"].get("core.*", f"assumed: as {family}"))
+        for key in DESIGN
+    }
+    return resourced(changed(machine, {f"core.{key}": tables["core"][key] for key in DESIGN}), said)
 
 
 def own(file: HostFile) -> list[str]:

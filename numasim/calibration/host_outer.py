@@ -25,36 +25,52 @@ LOOKUP, CONTROLLER, SIZE = "l3.lookup_ns", "fabric.controller_ns", "l3.size_byte
 
 def outer(fit: HostFit) -> None:
     """The L3, of which a guest or a host with neighbours may have a part only, and the memory's latency."""
-    l2, told = fit.machine.l2.size_bytes, fit.machine.l3.size_bytes
-    every = chases(fit, 1.1 * l2, 1 << 50)
-    if not every:
-        return
-    near = some([aim for aim in every if int(aim.keys["size"]) < BEYOND * told])
-    bounds = {CONTROLLER: (0.0, 500.0)}
+    every = chases(fit, 1.1 * fit.machine.l2.size_bytes, 1 << 50)
+    near = near_of(fit, every)
     if len(near) > 2:
-        bounds[LOOKUP] = (0.0, 100.0)
-        parts, middle = _parts(fit.machine.l3, l2), chases(fit, 0.5 * l2, 4 * l2)
-        sizes = [{**part, "l3.policy": policy} for policy, part in product(POLICIES, parts[::4])]
-        solved(fit, sizes, near)
-        for _ in range(MOST_TURNS):  # what L2 keeps decides what the L3 sees, and the other way round
-            before = fit.machine.l2.policy, fit.machine.l3.policy, fit.machine.l3.size_bytes
-            solved(fit, [{"l2.policy": policy} for policy in OF_L2], [*middle, *near[-2:]])
-            now = next(k for k, part in enumerate(parts) if part[SIZE] == fit.machine.l3.size_bytes)
-            around = parts[max(0, now - 4) : now + 5]
-            others = dict.fromkeys((fit.machine.l3.policy, "rrip"))
-            sizes = [{**part, "l3.policy": policy} for policy, part in product(others, around)]
-            costs = solved(fit, sizes, near)
-            if before == (fit.machine.l2.policy, fit.machine.l3.policy, fit.machine.l3.size_bytes):
-                break
-        best = float(fit.machine.l3.size_bytes)
-        alike = [float(sizes[k][SIZE]) for k, cost in enumerate(costs) if cost <= min(costs) + ONE_SIGMA]
-        step = best / fit.machine.l3.ways  # half of it lies between two sizes and this one
-        error = max(step / 2, *(abs(size - best) for size in alike))
-        fit.decided(SIZE, float(parts[-1][SIZE]), float(parts[0][SIZE]), near, error)
-    else:
+        _share(fit, near)
+    elif every:
         for _ in range(2):
             secant(fit, CONTROLLER, every[-1])
-    fit.least_squares(bounds, _levels(fit, every))
+    latencies(fit)
+
+
+def latencies(fit: HostFit) -> None:
+    """The latencies of L3 and memory, by chases that tell nothing else."""
+    every = chases(fit, 1.1 * fit.machine.l2.size_bytes, 1 << 50)
+    if every:
+        bounds = {CONTROLLER: (0.0, 500.0)}
+        if len(near_of(fit, every)) > 2:
+            bounds[LOOKUP] = (0.0, 100.0)
+        fit.least_squares(bounds, _levels(fit, every))
+
+
+def near_of(fit: HostFit, every: list[Aim]) -> list[Aim]:
+    """Chases of which the L3 may hold some."""
+    return some([aim for aim in every if int(aim.keys["size"]) < BEYOND * fit.l3.size_bytes])
+
+
+def _share(fit: HostFit, near: Sequence[Aim]) -> None:
+    """How much of the L3 there is, its policy, and L2's policy."""
+    l2 = fit.machine.l2.size_bytes
+    parts, middle = _parts(fit.l3, l2), chases(fit, 0.5 * l2, 4 * l2)
+    sizes = [{**part, "l3.policy": policy} for policy, part in product(POLICIES, parts[::4])]
+    solved(fit, sizes, near)
+    for _ in range(MOST_TURNS):  # what L2 keeps decides what the L3 sees, and the other way round
+        before = fit.machine.l2.policy, fit.machine.l3.policy, fit.machine.l3.size_bytes
+        solved(fit, [{"l2.policy": policy} for policy in OF_L2], [*middle, *near[-2:]])
+        now = next(k for k, part in enumerate(parts) if part[SIZE] == fit.machine.l3.size_bytes)
+        around = parts[max(0, now - 4) : now + 5]
+        others = dict.fromkeys((fit.machine.l3.policy, "rrip"))
+        sizes = [{**part, "l3.policy": policy} for policy, part in product(others, around)]
+        costs = solved(fit, sizes, near)
+        if before == (fit.machine.l2.policy, fit.machine.l3.policy, fit.machine.l3.size_bytes):
+            break
+    best = float(fit.machine.l3.size_bytes)
+    alike = [float(sizes[k][SIZE]) for k, cost in enumerate(costs) if cost <= min(costs) + ONE_SIGMA]
+    step = best / fit.machine.l3.ways  # half of it lies between two sizes and this one
+    error = max(step / 2, *(abs(size - best) for size in alike))
+    fit.decided(SIZE, float(parts[-1][SIZE]), float(parts[0][SIZE]), near, error)
 
 
 def chases(fit: HostFit, low: float, high: float) -> list[Aim]:
@@ -99,7 +115,10 @@ def solved(fit: HostFit, candidates: Sequence[Values], chosen: Sequence[Aim]) ->
 def _levels(fit: HostFit, every: list[Aim]) -> list[Aim]:
     """Chases that stay in the L3, and through so much more that it holds nothing of it: not those in between, which
     tell its size."""
-    inside = [aim for aim in every if int(aim.keys["size"]) <= INSIDE * fit.machine.l3.size_bytes]
+    l3 = fit.machine.l3
+    # while a chase through so much misses, others bring as much again and again
+    others = l3.neighbours_gbps * fit.machine.fabric.controller_ns / 64
+    inside = [aim for aim in every if int(aim.keys["size"]) <= INSIDE * l3.size_bytes / (1 + others)]
     beyond = [aim for aim in every if int(aim.keys["size"]) >= BEYOND * fit.machine.l3.size_bytes]
     return [*inside[-3:], *(beyond or every[-1:])]
 

@@ -5,11 +5,12 @@ chase within=page           prefetch.region, up_down: off where it is no faster
 branch, split               core.mispredict_cycles, split_cycles
 chase within L1, L2         l1d.latency_cycles, l2.latency_cycles
 tlb                         tlb: second level's latency, entries of the first level
-tlb, chase beyond the TLBs  tlb: second level's entries, paging-structure caches; of a virtual machine also its walks
-chase beyond L2             l3: effective size and policy, lookup_ns; fabric.controller_ns
+tlb, chase beyond the TLBs  tlb: second level's entries, paging-structure caches; of a guest its walks, guest_run
+chase beyond L2             l3: effective size and policy, lookup_ns, of a guest neighbours_gbps; fabric.controller_ns
 c2c, pingpong               fabric.snoop_ns, snoop_dirty_ns, core.atomic_cycles
 chains                      core.fill_buffers
 stride, chase within pages, bandwidth (1 CPU)   prefetchers, core.prefetch_buffers
+access                      trfc_ns, trefi_ns: how long a refresh takes, how often there is one
 bandwidth (all CPUs)        memory channels, where cores can fill them
 interruptions               os.tick_hz, tick_us
 """
@@ -18,10 +19,12 @@ import statistics
 from collections.abc import Callable
 from itertools import product
 
-from numasim.calibration.host_aims import SAME, Aim, of_size, paged_ratio, pick
+from numasim.calibration.host_aims import NOISE, SAME, Aim, of_size, paged_ratio, pick
 from numasim.calibration.host_aims import value_of as measured
-from numasim.calibration.host_fit import HostFit, Values
-from numasim.calibration.host_outer import BEYOND, chases, outer, secant, solved, some
+from numasim.calibration.host_fit import HostFit
+from numasim.calibration.host_neighbours import neighbours
+from numasim.calibration.host_outer import BEYOND, chases, latencies, outer, secant, solved, some
+from numasim.calibration.host_pages import tlb, translation, walks
 from numasim.calibration.values import changed, resourced, value_of
 from numasim.machine.checks import MAX_OUTSTANDING
 
@@ -30,11 +33,7 @@ LEARN_PAGES = ("prefetch.region", "prefetch.up_down")
 MOST_FILLS = 48
 FILLS = (16, 14, 12, 10, 8, 6, 4, 20, 24, 32, 40, MOST_FILLS)  # of equally good ones the first is taken
 AHEAD = (16, 12, 8, 4, 0, 20, 24, 32, 48, 64, 80, 100)  # prefetch buffers
-WALKS: list[Values] = [
-    {"tlb.walk": "native"},
-    {"tlb.walk": "nested", "tlb.host_page": "4k"},
-    {"tlb.walk": "nested", "tlb.host_page": "2m"},
-]
+REFRESHES = (100, 115, 130, 145, 160, 175, 190, 205, 220, 235, 250, 265, 280, 295, 320, 350, 380, 410)  # ns
 
 
 def clock(fit: HostFit) -> None:
@@ -86,74 +85,6 @@ def inner(fit: HostFit) -> None:
             near = round(chosen[0].value * fit.machine.core.frequency_ghz)
             around = [{key: cycles} for cycles in range(max(1, near - 3), min(near + 2, most) + 1)]
             fit.search(around, chosen, {key: 0.5}, [key])
-
-
-def _entries(name: str, entries: int) -> Values:
-    """Entries of a TLB with as many ways as make a power of two of sets: 32 at most, 4 at least where it can be."""
-    ways = entries
-    while ways > 32 or (ways % 2 == 0 and ways > 16 and entries > 256):
-        ways //= 2
-    return {f"tlb.{name}_entries": entries, f"tlb.{name}_ways": ways}
-
-
-def tlb(fit: HostFit) -> None:
-    """The first level, whose reach a line of each page shows, and what the second one takes."""
-    small = some(pick(fit.aims, "tlb", lambda k: k["pages"] == "4k" and int(k["count"]) <= 1024))
-    if small:
-        latency = "tlb.l2_latency_cycles"
-        firsts = [_entries("l1_4k", n) for n in (16, 32, 48, 64, 72, 80, 96, 128)]
-        for _ in range(2):
-            fit.search(firsts, small, {"tlb.l1_4k_entries": 8.0}, ["tlb.l1_4k_entries"])
-            fit.search([{latency: cycles} for cycles in range(3, 16)], small, {latency: 0.5}, [latency])
-    huge = some(pick(fit.aims, "tlb", lambda k: k["pages"] == "2m" and int(k["count"]) <= 1024))
-    if huge:
-        firsts = [_entries("l1_2m", n) for n in (8, 16, 32, 48, 64, 72, 96, 128)]
-        fit.search(firsts, huge, {"tlb.l1_2m_entries": 8.0}, ["tlb.l1_2m_entries"])
-
-
-def walks(fit: HostFit) -> None:
-    """How many pages the second level holds, which levels of the page table a walk loads and, of a virtual machine,
-    whether they are translated by its host's: one line a page of many pages, and chases in small and huge pages.
-
-    The latencies of L3 and memory are what suits each candidate best; they are decided afterwards (`outer`).
-    """
-    small, far = _walked(fit)
-    if not small and not far:
-        return
-    chosen = [*small, *far]
-    kinds = WALKS if fit.file.host.get("virtual", {}).get("is") else [{}]
-    seconds = [_entries("l2", n) for n in (512, 1024, 1536, 2048, 3072, 4096)] if small else [{}]
-    both = [{**one, **other} for one, other in product(kinds, seconds)]
-    costs = solved(fit, both, chosen)
-    fit.take(both, costs, chosen, {"tlb.l2_entries": 256.0}, ["tlb.l2_entries"] if small else [])
-    if len(kinds) > 1:
-        least = [
-            min(cost for cost, one in zip(costs, both, strict=True) if one.items() >= kind.items()) for kind in kinds
-        ]
-        told = ", ".join(f"{_kind(kind)} {cost:.1f}" for kind, cost in zip(kinds, least, strict=True))
-        fit.notes = [note for note in fit.notes if not note.startswith("page walks:")]
-        fit.notes.append(f"page walks: {_kind(kinds[least.index(min(least))])} fit best (misfit of {told})")
-    found = [{"tlb.pde_entries": n} for n in (1, 2, 4, 8, 16, 32)]
-    fit.take(found, solved(fit, found, chosen), chosen, {"tlb.pde_entries": 2.0}, ["tlb.pde_entries"])
-
-
-def _walked(fit: HostFit) -> tuple[list[Aim], list[Aim]]:
-    """Runs that tell of page walks: a line a page, and chases; each empty where a file has too few."""
-    least = fit.machine.tlb.l2_entries // 2
-    small = pick(fit.aims, "tlb", lambda k: k["pages"] == "4k" and int(k["count"]) >= least)
-    if not small or max(int(aim.keys["count"]) for aim in small) <= 2 * fit.machine.tlb.l2_entries:
-        small = []
-    reach = 2 * 4096 * fit.machine.tlb.l2_entries
-    far = pick(fit.aims, "chase", of_size(reach, 1 << 50, "4k"))[-2:]
-    huge = pick(fit.aims, "chase", of_size(reach, 1 << 50, "2m"))[-2:]
-    within = pick(fit.aims, "chase", of_size(0.5 * fit.machine.l2.size_bytes, fit.machine.l2.size_bytes, "2m"))
-    return some(small), [*far, *huge, *within] if far and huge else []
-
-
-def _kind(kind: Values) -> str:
-    """A way to walk, in words."""
-    page = kind.get("tlb.host_page")
-    return f"nested walks over pages of {page} of the host" if page else "native walks"
 
 
 def coherence(fit: HostFit) -> None:
@@ -249,7 +180,7 @@ def prefetchers(fit: HostFit) -> None:
 def channels(fit: HostFit) -> None:
     """The fewest channels that carry what all CPUs together were measured to move."""
     together = pick(fit.aims, "bandwidth", lambda k: not str(k["cpus"]).isdecimal() and k["ratio"] == "1:0")
-    name = next((name for name, memory in fit.machine.memory.items() if 0 in memory.nodes), "")
+    name = near_memory(fit)
     memory = fit.machine.memory[name]
     chosen = [aim for aim in together if int(aim.keys["node"]) <= 0][-1:]
     if memory.kind != "ddr" or not chosen:
@@ -263,6 +194,37 @@ def channels(fit: HostFit) -> None:
         fit.search(candidates, chosen, {key: 0.5}, [key])
     else:
         fit.notes.append(f"{key}: the cores measured cannot fill them")
+
+
+def refresh(fit: HostFit) -> None:
+    """How often memory refreshes (half as long between, in fine granularity: JESD79-5, 4.13), and how long that takes:
+    what the slowest tenth, hundredth and thousandth of single loads have waited. Their mean stays as it is."""
+    name = near_memory(fit)
+    memory = fit.machine.memory[name]
+    if memory.kind != "ddr":
+        return
+    beyond = BEYOND * fit.machine.l3.size_bytes
+    every = [one for one in fit.file.of("access") if int(one.keys["size"]) >= beyond and one.keys["within"] == "all"]
+    for one in sorted(every, key=lambda one: str(one.keys["pages"]))[:1]:  # of huge pages, if there are
+        tails = [(sample, measured(one, sample)) for sample in ("p90_ns", "p99_ns", "p999_ns")]
+        chosen = [Aim(one, sample, told[0], NOISE * told[0]) for sample, told in tails if told]
+        long, often, rest = f"memory.{name}.trfc_ns", f"memory.{name}.trefi_ns", "fabric.controller_ns"
+        base = value_of(fit.machine, rest) + memory.trfc_ns**2 / (2 * memory.trefi_ns)
+        found = [
+            {
+                long: float(ns),
+                often: memory.trefi_ns / share,
+                rest: round(max(0.0, base - ns**2 * share / (2 * memory.trefi_ns)), 3),
+            }
+            for share in (1, 2)
+            for ns in REFRESHES
+        ]
+        fit.search(found, chosen, {long: 10.0, often: memory.trefi_ns / 4}, [long, often])
+
+
+def near_memory(fit: HostFit) -> str:
+    """The memory of the first node."""
+    return next((name for name, memory in fit.machine.memory.items() if 0 in memory.nodes), "")
 
 
 def interruptions(fit: HostFit) -> None:
@@ -283,7 +245,8 @@ def interruptions(fit: HostFit) -> None:
 
 STAGES: tuple[tuple[str, Callable[[HostFit], None]], ...] = (
     ("clock", clock), ("order in pages", order), ("core", branch), ("L1 and L2", inner), ("TLBs", tlb),
-    ("page walks", walks), ("L3 and memory", outer), ("core to core", coherence), ("overlap", buffers),
+    ("page walks, L3 and memory", translation), ("core to core", coherence), ("overlap", buffers),
     ("prefetchers", prefetchers), ("page walks again", walks), ("L3 and memory, with these prefetchers", outer),
-    ("channels", channels), ("interruptions", interruptions),
+    ("neighbours", neighbours), ("latencies", latencies), ("refresh", refresh),
+    ("latencies again", latencies), ("channels", channels), ("interruptions", interruptions),
 )  # fmt: skip

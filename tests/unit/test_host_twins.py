@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from numasim.calibration import host_base, host_fit, host_stages, host_validate
+from numasim.calibration import host_base, host_fit, host_pages, host_validate
 from numasim.calibration.fit import Fitted
 from numasim.calibration.host_file import (
     FORMAT,
@@ -277,19 +277,19 @@ def test_a_fit_says_how_a_virtual_machine_walks(planted_walk: dict[str, Any]) ->
     file = msgspec.structs.replace(file, host=HOST | {"virtual": {"is": True, "by": "kvm"}})
     begun = changed(base(), {"fabric.controller_ns": 60.0})
     fit = host_fit.HostFit(begun, file, "test", lambda what, done: None)
-    host_stages.walks(fit)
+    host_pages.translation(fit)
     told = fit.machine.values()
     assert {key: told[key] for key in planted_walk} == planted_walk
     assert fit.machine.tlb.l2_entries == 2048
     (note,) = fit.notes
     kind = "native walks" if len(planted_walk) == 1 else f"nested walks over pages of {planted_walk['tlb.host_page']}"
     assert note.startswith(f"page walks: {kind}")
-    assert fit.finish().machine.source("tlb.walk").startswith("fitted: the best of some for tlb, chase")
+    assert fit.finish().machine.source("tlb.walk").startswith("fitted: the best of some for chase, tlb")
 
 
 def test_a_host_that_is_no_guest_walks_natively() -> None:
     twins = HostTwins(changed(base(), {"tlb.walk": "nested"}))  # type: ignore[dict-item]
     file = file_of([seen(one, twins.values(one)) for one in MANY_PAGES])
     fit = host_fit.HostFit(base(), file, "test", lambda what, done: None)
-    host_stages.walks(fit)
+    host_pages.translation(fit)
     assert fit.machine.tlb.walk == "native" and not fit.notes
