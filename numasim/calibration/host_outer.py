@@ -21,6 +21,7 @@ INSIDE = 0.7  # one through so much of an L3 stays in it
 MOST_RUNS, MOST_TURNS = 9, 4
 POLICIES, OF_L2 = ("lru", "random"), ("lru", "tree-plru", "rrip", "random")
 LOOKUP, CONTROLLER, SIZE = "l3.lookup_ns", "fabric.controller_ns", "l3.size_bytes"
+MOST_NS = np.array([100.0, 500.0])  # of these two latencies
 
 
 def outer(fit: HostFit) -> None:
@@ -39,9 +40,9 @@ def latencies(fit: HostFit) -> None:
     """The latencies of L3 and memory, by chases that tell nothing else."""
     every = chases(fit, 1.1 * fit.machine.l2.size_bytes, 1 << 50)
     if every:
-        bounds = {CONTROLLER: (0.0, 500.0)}
+        bounds = {CONTROLLER: (0.0, float(MOST_NS[1]))}
         if len(near_of(fit, every)) > 2:
-            bounds[LOOKUP] = (0.0, 100.0)
+            bounds[LOOKUP] = (0.0, float(MOST_NS[0]))
         fit.least_squares(bounds, _levels(fit, every))
 
 
@@ -86,6 +87,7 @@ def solved(fit: HostFit, candidates: Sequence[Values], chosen: Sequence[Aim]) ->
     """
     measured = np.array([aim.value for aim in chosen])
     sigma = np.array([aim.sigma for aim in chosen])
+    now = np.array([value_of(fit.machine, LOOKUP), value_of(fit.machine, CONTROLLER)])
     costs, moves = [], []
     for values in candidates:
         twins = HostTwins(changed(fit.machine, values))
@@ -99,7 +101,7 @@ def solved(fit: HostFit, candidates: Sequence[Values], chosen: Sequence[Aim]) ->
             z = (off - slope @ move) / sigma
             weight = 1 / (sigma * np.sqrt(1 + z**2))
             move = np.linalg.lstsq(slope * weight[:, None], off * weight, rcond=None)[0]
-            move = np.maximum(move, [-value_of(fit.machine, LOOKUP), -value_of(fit.machine, CONTROLLER)])
+            move = np.clip(move, -now, MOST_NS - now)  # where chases tell nothing of the L3 it would be anything
         costs.append(float(np.sum(np.log1p(((off - slope @ move) / sigma) ** 2))))
         moves.append(move)
     best = int(np.argmin(costs))

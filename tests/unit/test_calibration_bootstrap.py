@@ -105,7 +105,7 @@ def test_a_file_is_drawn_run_by_run_and_its_programs_are_not():
     before, after = aims(file), aims(other)
     off = np.array([b.value / a.value - 1 for a, b in zip(before, after, strict=True)])
     wide = np.array([a.sigma / a.value for a in before])
-    assert np.std(off / wide) == pytest.approx(1.0, rel=0.3) and wide.min() == pytest.approx(OF_RUNS)
+    assert np.std(off / wide) == pytest.approx(1.0, rel=0.3) and wide.min() >= OF_RUNS
     assert [one for one in other.measurements if one.experiment in ("list", "tree")] == [
         one for one in file.measurements if one.experiment in ("list", "tree")
     ]
