@@ -25,7 +25,10 @@ def resourced(machine: Machine, said: Mapping[str, str]) -> Machine:
 
 
 def value_of(machine: Machine, key: str) -> float:
-    """The value at a dotted key."""
-    found = machine.values()[key]
+    """The value at a dotted key. What has no meaning there, as of nested walks where they are native, is the default."""
+    found = machine.values().get(key)
+    if found is None:
+        table, name = key.split(".")
+        found = getattr(getattr(machine, table), name)
     assert isinstance(found, (int, float))
     return float(found)
