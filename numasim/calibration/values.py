@@ -25,7 +25,7 @@ def resourced(machine: Machine, said: Mapping[str, str]) -> Machine:
 
 
 def value_of(machine: Machine, key: str) -> float:
-    """The value at a dotted key. What has no meaning there, as of nested walks where they are native, is the default."""
+    """The value at a dotted key. What has no meaning there (nested walks where they are native) is the default."""
     found = machine.values().get(key)
     if found is None:
         table, name = key.split(".")
