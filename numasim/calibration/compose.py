@@ -22,15 +22,20 @@ LANES = {
 }
 CXL_FLIT = 64 / 68  # of a flit's bytes are its slots (CXL 2.0)
 ASSUMED_BYTES = 64 << 30  # a node's memory, where the sheet does not say: no result hangs on it
-# what every DDR table has beyond its speed bin; as models/icx-8360y-2s.toml explains them
+# what every DDR table has beyond its speed bin, as models/icx-8360y-2s.toml explains it
 CONTROLLER = {
     "idle_close_ns": 500.0,
-    "queue_entries": 48,
+    "queue_entries": 22,
     "row_hit_cap": 16,
     "write_high": 40,
     "write_low": 16,
     "starvation_ns": 400.0,
 }
+# a family may have another: of a channel of 64 bits, of whose two halves in DDR5 each has half
+QUEUE = (
+    "assumed: 22 reads a channel, half of them each of DDR5's two, as in the read pending queue of an E5-2600 "
+    "(RPQ_OCCUPANCY grows by 22 a cycle at most: Intel 327043-001, 2.5)"
+)
 
 
 def unstated(spec: Spec) -> list[str]:
@@ -88,12 +93,13 @@ def compose(spec: Spec, values: Mapping[str, float] = {}, sources: Mapping[str, 
         "l3": _l3(spec, family["l3"], per_socket),
         **{name: family[name] for name in ("tlb", "prefetch", "fabric")},
         "links": _links(spec, family["links"], per_socket),
-        "memory": _memory(spec),
+        "memory": _memory(spec, family.get("controller", {})),
     }
     said = {key: text for key, text in said.items() if not key.startswith("links.")}
     said |= {"topology.*": sheet, "l3.size_bytes": sheet, "l3.slices": "specified: the sheet's size over a slice's"}
     said["core.frequency_ghz"] = f"{spec.sources.get('frequency_ghz', 'assumed: with all cores busy')}"
-    said |= _memory_sources(spec, tables["memory"]) | _link_sources(spec, family, tables["links"])
+    queue = said.pop("controller.queue_entries", QUEUE)
+    said |= _memory_sources(spec, tables["memory"], queue) | _link_sources(spec, family, tables["links"])
     said["os.*"] = "assumed: ticks are off, so that figures compare with minima; 1.4 us a tick, AMD UG1586"
     for key, value in values.items():
         table, last = _table_of(tables, key)
@@ -165,7 +171,7 @@ def _cxl_name(number: int, cxl: Iterable[CxlSheet]) -> str:
     return "cxl" if len(tuple(cxl)) == 1 else f"cxl{number}"
 
 
-def _memory(spec: Spec) -> dict[str, Any]:
+def _memory(spec: Spec, controller: Mapping[str, Any]) -> dict[str, Any]:
     nodes, m = spec.sockets * spec.nodes_per_socket, spec.memory
     size = m.size_bytes // nodes if m.size_bytes else ASSUMED_BYTES
     channels = m.channels // spec.nodes_per_socket * ddr.CHANNELS[m.generation]
@@ -180,6 +186,7 @@ def _memory(spec: Spec) -> dict[str, Any]:
         "ranks": m.ranks,
         **ddr.timings(m.generation, m.mts),
         **CONTROLLER,
+        "queue_entries": {**CONTROLLER, **controller}["queue_entries"] // ddr.CHANNELS[m.generation],
     }
     memory = {"dram": main}
     for number, cxl in enumerate(spec.cxl):
@@ -195,7 +202,7 @@ def _memory(spec: Spec) -> dict[str, Any]:
     return memory
 
 
-def _memory_sources(spec: Spec, memory: Mapping[str, Any]) -> dict[str, str]:
+def _memory_sources(spec: Spec, memory: Mapping[str, Any], queue: str) -> dict[str, str]:
     m, said = spec.memory, {}
     sheet = f"specified: {spec.sources.get('memory', spec.sources.get('*', 'the specification sheet'))}"
     for name in memory:
@@ -206,6 +213,7 @@ def _memory_sources(spec: Spec, memory: Mapping[str, Any]) -> dict[str, str]:
         said[f"{key}.ranks"] = "assumed: two ranks a channel" if m.ranks == 2 else sheet
         said[f"{key}.rank_switch_ns"] = "assumed: a preamble of each side and a bubble"
         said |= {f"{key}.{part}": "assumed: usual for memory controllers; not published" for part in CONTROLLER}
+        said[f"{key}.queue_entries"] = queue
     for number, _ in enumerate(spec.cxl):
         key = f"memory.{_cxl_name(number, spec.cxl)}"
         said[f"{key}.*"] = "assumed: a module of DDR5-4800 behind the link"

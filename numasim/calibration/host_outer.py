@@ -22,6 +22,7 @@ MOST_RUNS, MOST_TURNS = 9, 4
 POLICIES, OF_L2 = ("lru", "random"), ("lru", "tree-plru", "rrip", "random")
 LOOKUP, CONTROLLER, SIZE = "l3.lookup_ns", "fabric.controller_ns", "l3.size_bytes"
 MOST_NS = np.array([100.0, 500.0])  # of these two latencies
+LIKELY_NS = 10.0  # they are known to themselves, or so much if they are less, before any chase is looked at
 
 
 def outer(fit: HostFit) -> None:
@@ -54,7 +55,7 @@ def near_of(fit: HostFit, every: list[Aim]) -> list[Aim]:
 def _share(fit: HostFit, near: Sequence[Aim]) -> None:
     """How much of the L3 there is, its policy, and L2's policy."""
     l2 = fit.machine.l2.size_bytes
-    parts, middle = _parts(fit.l3, l2), chases(fit, 0.5 * l2, 4 * l2)
+    parts, middle = _parts(fit.l3, l2), pick(fit.aims, "chase", of_size(0.5 * l2, 4 * l2))
     sizes = [{**part, "l3.policy": policy} for policy, part in product(POLICIES, parts[::4])]
     solved(fit, sizes, near)
     for _ in range(MOST_TURNS):  # what L2 keeps decides what the L3 sees, and the other way round
@@ -96,12 +97,12 @@ def solved(fit: HostFit, candidates: Sequence[Values], chosen: Sequence[Aim]) ->
         fit.report(*fit.stage)
         off = measured - np.array([one["latency_ns"] for one in seen])
         slope = np.array([[one["l3_share"], one["memory_share"]] for one in seen])
-        move = np.zeros(2)
+        move, still = np.zeros(2), np.diag(1 / np.maximum(now, LIKELY_NS))  # chases that tell nothing of one leave it
         for _ in range(20):  # least squares, again and again with less weight for what does not fit
             z = (off - slope @ move) / sigma
             weight = 1 / (sigma * np.sqrt(1 + z**2))
-            move = np.linalg.lstsq(slope * weight[:, None], off * weight, rcond=None)[0]
-            move = np.clip(move, -now, MOST_NS - now)  # where chases tell nothing of the L3 it would be anything
+            weighed = np.concatenate([slope * weight[:, None], still]), np.concatenate([off * weight, np.zeros(2)])
+            move = np.clip(np.linalg.lstsq(*weighed, rcond=None)[0], -now, MOST_NS - now)
         costs.append(float(np.sum(np.log1p(((off - slope @ move) / sigma) ** 2))))
         moves.append(move)
     best = int(np.argmin(costs))

@@ -2,6 +2,7 @@
 
 tlb                         tlb: second level's latency, entries of the first level
 tlb, chase beyond the TLBs  tlb: second level's entries, paging-structure caches; of a guest its walks, guest_run
+chase within L2             host_run, of a guest whose host has small pages behind its huge ones
 """
 
 from numasim.calibration.host_aims import Aim, of_size, pick
@@ -86,12 +87,17 @@ def walks(fit: HostFit) -> None:
 
 
 def runs(fit: HostFit) -> None:
-    """How many small pages a guest has side by side, where walks are nested."""
+    """How many small pages a guest has side by side, and its host behind a huge one, where walks are nested."""
+    if fit.machine.tlb.walk != "nested":
+        return
     small, far = _walked(fit)
     chosen = [*small, *far]
-    if chosen and fit.machine.tlb.walk == "nested":
+    if chosen:
         key, found = "tlb.guest_run", [{"tlb.guest_run": n} for n in RUNS]
         fit.take(found, solved(fit, found, chosen), chosen, {key: 1.0}, [key])
+    within = _within(fit)
+    if within and fit.machine.tlb.host_page == "4k":
+        fit.search([{"tlb.host_run": n} for n in (1, 512)], within, {}, [])
 
 
 def _walked(fit: HostFit) -> tuple[list[Aim], list[Aim]]:
@@ -103,8 +109,12 @@ def _walked(fit: HostFit) -> tuple[list[Aim], list[Aim]]:
     reach = 2 * 4096 * fit.machine.tlb.l2_entries
     far = pick(fit.aims, "chase", of_size(reach, 1 << 50, "4k"))[-2:]
     huge = pick(fit.aims, "chase", of_size(reach, 1 << 50, "2m"))[-2:]
-    within = pick(fit.aims, "chase", of_size(0.5 * fit.machine.l2.size_bytes, fit.machine.l2.size_bytes, "2m"))
-    return some(small), [*far, *huge, *within] if far and huge else []
+    return some(small), [*far, *huge, *_within(fit)] if far and huge else []
+
+
+def _within(fit: HostFit) -> list[Aim]:
+    """Chases in huge pages that L2 holds all of where they fill its sets evenly."""
+    return pick(fit.aims, "chase", of_size(0.5 * fit.machine.l2.size_bytes, fit.machine.l2.size_bytes, "2m"))
 
 
 def _kind(kind: Values) -> str:

@@ -6,6 +6,7 @@ branch, split               core.mispredict_cycles, split_cycles
 chase within L1, L2         l1d.latency_cycles, l2.latency_cycles
 tlb                         tlb: second level's latency, entries of the first level
 tlb, chase beyond the TLBs  tlb: second level's entries, paging-structure caches; of a guest its walks, guest_run
+chase within L2             tlb.host_run, of a guest
 chase beyond L2             l3: effective size and policy, lookup_ns, of a guest neighbours_gbps; fabric.controller_ns
 c2c, pingpong               fabric.snoop_ns, snoop_dirty_ns, core.atomic_cycles
 chains                      core.fill_buffers

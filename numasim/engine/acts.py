@@ -8,7 +8,8 @@ from numasim.engine.jit import kernel
 from numasim.engine.lists import pop, push
 from numasim.engine.packed import CHAIN, LAGS
 from numasim.engine.slots import wake_at
-from numasim.engine.state import DRAIN, NOBODY, RING, SLOT_SHIFT, WIN_SHIFT
+from numasim.engine.state import DRAIN, NOBODY, SLOT_SHIFT, WIN_SHIFT
+from numasim.engine.window import entry_of
 
 
 @kernel
@@ -68,7 +69,7 @@ def wait_for_link(m: Any, t: int, then: int) -> int:
     if then < 0 or f.wait[t] != NOBODY or i >= f.end[t] or f.open[t] != 1 or f.ops[t]:
         return then
     word1 = m.word1[f.trace[t] + (i & f.mask[t])]
-    x = t * RING + (i - 1 - f.shift[t] & RING - 1)
+    x = entry_of(f, t, i - 1)
     if word1 >> CHAIN & 1 == 0 or w.comp[x << WIN_SHIFT] >= 0 or w.number[x << WIN_SHIFT] != i - 1:
         return then
     f.wait[t] = i - 1

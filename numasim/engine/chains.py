@@ -3,11 +3,11 @@
 from typing import Any
 
 from numasim.engine.cache import set_of, touch
-from numasim.engine.core import entry_of
 from numasim.engine.jit import kernel
 from numasim.engine.packed import ADDRESS, CHAIN, CLASS, CLASS_MASK, INSNS_MASK, LAGS
 from numasim.engine.state import WIN_SHIFT
 from numasim.engine.tlb import first_level, physical
+from numasim.engine.window import entry_of
 
 
 @kernel

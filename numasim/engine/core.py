@@ -47,6 +47,8 @@ from numasim.engine.state import (
     RING,
     WIN_SHIFT,
 )
+from numasim.engine.window import entry_of
+from numasim.engine.wrong_path import FAR, go_astray
 from numasim.traces.records import (
     AWAIT,
     BARRIER,
@@ -63,12 +65,6 @@ from numasim.traces.records import (
 
 FEW = 256  # arrivals ahead that are too few
 NO_INSNS = -(1 << 40)  # needs a place in the ring only
-
-
-@kernel
-def entry_of(f: Any, t: int, i: int) -> int:
-    """Window entry of record i. Records of a plain chain follow each other in one entry: the ring shifts."""
-    return t * RING + (i - f.shift[t] & RING - 1)
 
 
 @kernel
@@ -252,6 +248,24 @@ def finish(m: Any, t: int, now: int) -> int:
 
 
 @kernel
+def guessed_wrong(m: Any, t: int, i: int, x: int, word0: int, met: bool, now: int) -> bool:
+    """Branch i has entered the window, entry x: is it guessed wrong? Then the front end waits for it. met: are the
+    values it needs known?"""
+    f, core, klass = m.front, m.front.core[t], word0 >> CLASS & CLASS_MASK
+    count(m.out, klass, E_BRANCH)
+    tables, taken = m.core.predictor, word0 >> TAKEN & 1
+    if not mispredicted(tables, m.core.history, core, m.p.predictor, m.p.predictor_bits, word0 & ADDRESS, taken):
+        return False
+    count(m.out, klass, E_MISPREDICTED)
+    f.stalled[t] = 1
+    f.wait[t] = i
+    f.penalty[t] = m.p.refill
+    if f.ops[t] != 3:  # what has not arrived yet cannot be begun
+        go_astray(m, t, i, m.win.at[x << WIN_SHIFT] if met else FAR, now)
+    return True
+
+
+@kernel
 def dispatch(m: Any, t: int, now: int) -> int:
     """The front end takes its next record at `now`: when it acts next, -1 if it waits to be woken."""
     f, w = m.front, m.win
@@ -292,6 +306,9 @@ def dispatch(m: Any, t: int, now: int) -> int:
             return comes
         f.entered[t] += 1
         f.opening[t] = 0
+    if kind == BRANCH and i + RING > f.end[t] and f.last[t] == 0:  # a wrong path looks as far as a window reaches
+        m.control[K_STARVED] = 1
+        return now
     if kind >= MARK and kind != LOCK and kind != UNLOCK and kind != COMPUTE:
         return special(m, t, i, word0, word1, kind, now)
     if kind == UNLOCK and not drained(m, t):
@@ -302,21 +319,11 @@ def dispatch(m: Any, t: int, now: int) -> int:
         return f.retired[t]
     x = entry_of(f, t, i)
     enter(m, t, i, x, word0, word1, now)
-    if needs_met(m, t, x):
+    met = needs_met(m, t, x)
+    if met:
         m.core.ready[f.core[t]] = push(w.next, m.core.ready[f.core[t]], x)
-    if kind == BRANCH:
-        klass = word0 >> CLASS & CLASS_MASK
-        count(m.out, klass, E_BRANCH)
-        core = f.core[t]
-        taken = word0 >> TAKEN & 1
-        if mispredicted(
-            m.core.predictor, m.core.history, core, m.p.predictor, m.p.predictor_bits, word0 & ADDRESS, taken
-        ):
-            count(m.out, klass, E_MISPREDICTED)
-            f.stalled[t] = 1
-            f.wait[t] = i
-            f.penalty[t] = m.p.refill
-            return -1
+    if kind == BRANCH and guessed_wrong(m, t, i, x, word0, met, now):
+        return -1
     if kind == LOCK:
         f.wait[t] = i
         f.penalty[t] = 0

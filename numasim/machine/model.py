@@ -98,8 +98,10 @@ class Tlb(Table, frozen=True, kw_only=True):
     l2_latency_cycles: extra of a second-level hit.  walk: "nested" in a virtual machine, whose host's page table
     translates what its own says.  Then there are `NESTED_KEYS`, too.  host_page: size of the host's pages behind the
     machine's memory.  guest_run: so many neighbouring 4 KiB pages of a program are neighbours in the guest's memory,
-    too; a power of two.  nested_entries, nested_ways: of the nested TLB, which holds the host's translations;
-    nested_latency_cycles: of each look-up in it, hit or miss.
+    too; a power of two.  host_run: so many 4 KiB pages of the host behind a guest's larger page lie side by side in the
+    host's memory: each where there was room, or 2 MiB as one, which the host has in small pages (as while it notes
+    which are written, to migrate the guest).  nested_entries, nested_ways: of the nested TLB, which holds the host's
+    translations; nested_latency_cycles: of each look-up in it, hit or miss.
     """
 
     l1_4k_entries: Entries
@@ -117,12 +119,13 @@ class Tlb(Table, frozen=True, kw_only=True):
     walk: Literal["native", "nested"] = "native"
     host_page: Literal["4k", "2m", "1g"] = "4k"
     guest_run: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512] = 1
+    host_run: Literal[1, 512] = 1
     nested_entries: Entries = 16
     nested_ways: Ways = 16
     nested_latency_cycles: Cycles = 1
 
 
-NESTED_KEYS = Tlb.__struct_fields__[-5:]
+NESTED_KEYS = Tlb.__struct_fields__[-6:]
 
 
 class Prefetch(Table, frozen=True, kw_only=True):

@@ -39,6 +39,10 @@ class TlbLike(Protocol):
     def host_page(self) -> str:
         """Size of the host's pages behind a guest's memory."""
 
+    @property
+    def host_run(self) -> int:
+        """How many of its small ones lie side by side behind a larger page of the guest."""
+
 
 class MachineLike(Protocol):
     """What this package needs of a machine."""

@@ -120,6 +120,7 @@ class AddressSpace:
         self._seed = seed & (1 << 63) - 1
         self._pages = parse_pages(pages)
         self._host = host_class(machine)
+        self._given = HUGE if self._host == SMALL and machine.tlb.host_run > 1 else self._host
         most = max(memory.size_bytes for memory in machine.memory.values()) >> PAGE_SHIFT[SMALL]
         self._guest_bits = (most - 1).bit_length() if self._host >= 0 else 0
         self._tasks: list[_Task] = []
@@ -210,7 +211,7 @@ class AddressSpace:
 
     def _map(self, runs: list[_Run], block_class: NodeArray, tables: Tables, table_nodes: NodeArray) -> PageMap:
         """Hands out the frames. `table_nodes`: of the PTs, PDs, PDPTs and the root, in this order."""
-        pieces = [run.pieces(self._host) for run in runs if 0 <= self._host < run.page_class]
+        pieces = [run.pieces(self._given) for run in runs if 0 <= self._host < run.page_class]
         source = FrameSource(_count([*runs, *pieces], table_nodes), self._seed, self._guest_bits)
         guest = np.full(len(block_class), -1, np.int64)
         small = np.flatnonzero(block_class == SMALL if self._host != SMALL else block_class >= SMALL)
@@ -221,7 +222,10 @@ class AddressSpace:
             _enter(run, source.take(run.page_class, run.nodes), guest, frame)
         block = guest.copy() if pieces else guest
         for run in pieces:
-            _enter(run, source.take(run.page_class, run.nodes), block, frame)
+            frames = source.take(run.page_class, run.nodes)
+            if run.page_class != self._host:
+                run, frames = run.pieces(self._host), (frames[:, None] << 9 | np.arange(512)).ravel()
+            _enter(run, frames, block, frame)
         levels = []
         pages = source.take(SMALL, table_nodes)
         for index, shift in ((tables.pt, 0), (tables.pd, 9), (tables.pdpt, 18)):

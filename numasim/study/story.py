@@ -6,13 +6,14 @@ what lies beyond in story_beyond.py.
 
 from typing import Any
 
-from numasim.engine import access, arrival, chains, core, joins, look, nested, requests, stacks
+from numasim.engine import access, arrival, chains, core, joins, look, nested, requests, stacks, wrong_path
 from numasim.engine.cache import EXCLUSIVE, touch
 from numasim.engine.coming import hit_coming
 from numasim.engine.fills import bring
 from numasim.engine.ops import MET
 from numasim.engine.packed import ADDRESS, CLASS, CLASS_MASK, DEPS, KIND, KIND_MASK, LAGS
 from numasim.engine.state import C_L1, C_L2, C_OS, C_SPLIT, C_TLB, COUNT, NOBODY, SLOT_SHIFT, WIN_SHIFT
+from numasim.engine.window import entry_of
 from numasim.study.story_beyond import Beyond
 from numasim.traces.records import STORE
 
@@ -46,7 +47,8 @@ class Story(Beyond):
             access.hit_l1: self.hit_l1,
             hit_coming: self.hit_coming,
             look.look_further: self.look_further,
-            requests.ask_l1: self.ask_l1,
+            requests.ask_l1: self.unasked,
+            wrong_path.load: self.unasked,
             access.hit_l2: self.hit_l2,
             access.slot_for: self.slot_for,
             access.go_on: self.go_on,
@@ -100,7 +102,7 @@ class Story(Beyond):
         word1, i = w.word1[x << WIN_SHIFT], w.number[x << WIN_SHIFT]
         for k in range(3):
             d, lag = word1 >> DEPS + 8 * k & 255, (word1 >> LAGS + 7 * k & 127) * m.p.cycle
-            y = core.entry_of(f, t, i - d)
+            y = entry_of(f, t, i - d)
             if d and (y == x or w.comp[y << WIN_SHIFT] + lag == at):  # y == x: a plain chain, one entry for all
                 return d
         return 0
@@ -157,8 +159,8 @@ class Story(Beyond):
         self._inside = list(self._told_looks(m, level, write, known_page))
         return found
 
-    def ask_l1(self, function: Any, *rest: Any) -> Any:
-        """A prefetcher looks for a line: nobody's access."""
+    def unasked(self, function: Any, *rest: Any) -> Any:
+        """A prefetcher, or a wrong path, looks for a line: nobody's access."""
         mine, self._mine = self._mine, False
         asked = function(*rest)
         self._mine = mine

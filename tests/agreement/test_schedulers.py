@@ -53,7 +53,11 @@ machines = some.fixed_dictionaries(
     }
 )
 walks = some.just({"tlb.walk": "native"}) | some.fixed_dictionaries(
-    {"tlb.walk": some.just("nested"), "tlb.guest_run": some.sampled_from([1, 1, 2, 8, 512])}
+    {
+        "tlb.walk": some.just("nested"),
+        "tlb.guest_run": some.sampled_from([1, 1, 2, 8, 512]),
+        "tlb.host_run": some.sampled_from([1, 512]),
+    }
 )
 
 

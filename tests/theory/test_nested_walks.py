@@ -220,21 +220,40 @@ def test_a_page_larger_than_the_hosts_is_in_pieces(guest: str, host: str, piece:
     assert all(line.endswith(f"kernelpagesize_kB={kib >> 10}") for line in numa_maps(space).splitlines())
 
 
+@pytest.mark.parametrize("guest", ["2m", "1g"])
+def test_pieces_that_lie_side_by_side(guest: str) -> None:
+    """Each 2 MiB are as one on the host, at a multiple of their size, and the next lie elsewhere; classes stay."""
+    space = laid(virtual("4k", tlb__host_run=512), 8 * MIB, 8 * MIB, pages=guest, nodes=(0, 1))
+    for region in space.regions:
+        lines = translate(space, np.arange(region.base, region.base + region.size_bytes, PAGE))
+        assert len(np.unique(lines)) == len(lines)
+        assert (lines >> space.node_shift == region.id).all()
+        together = lines.reshape(-1, 512)
+        assert (np.diff(together) == PAGE // 64).all() and (together[:, 0] % (512 * PAGE // 64) == 0).all()
+        assert (np.diff(together[:, 0]) != 512 * PAGE // 64).any()
+        assert (space.block[region.base >> 21] & 3, space.guest[region.base >> 21] & 3) == (0, CLASS[guest])
+
+
 def test_huge_pages_in_pieces_fill_a_cache_as_unevenly_as_small_ones_do() -> None:
     """Chases through three quarters of the L2: huge pages in one piece fill its sets evenly and miss nothing; in
-    pieces they miss it as often as small ones, but for what ten orders of frames differ by."""
+    pieces they miss it as often as small ones, but for what ten orders of frames differ by; in pieces that lie side
+    by side they miss nothing, either, while the TLBs hold as small pages as before."""
 
-    def misses(machine: Machine, pages: str) -> float:
+    def misses(machine: Machine, pages: str, counter: str = "LLC-loads") -> float:
         size = machine.l2.size_bytes * 3 // 4
         order = np.random.default_rng(1).permutation(size // 64) * 64
         lap = loads(order, dependent=True)
         runs = (simulated(machine, laid(machine, size, pages=pages, seed=k), program(lap, lap)) for k in range(10))
-        return sum(done.counter("LLC-loads") for done in runs) / len(order) / 10
+        return sum(done.counter(counter) for done in runs) / len(order) / 10
 
     large = {"l2__size_bytes": 1 << 20, "l2__ways": 16, "tlb__l2_entries": 1024, "l3__inclusion": "victim"}
     whole, pieces, small = (
         misses(m, p) for m, p in ((teaching(**large), "2m"), (virtual(**large), "2m"), (teaching(**large), "4k"))
     )
-    assert whole < 0.001
+    beside = virtual(**large, tlb__host_run=512)
+    assert whole < 0.001 and misses(beside, "2m") < 0.001
     assert pieces == pytest.approx(small, rel=0.3)
     assert small > 0.03
+    past_l1 = misses(virtual(**large), "2m", "dTLB-load-misses")
+    assert past_l1 > 0.5 and misses(beside, "2m", "dTLB-load-misses") == pytest.approx(past_l1, rel=0.01)
+    assert misses(beside, "4k") == misses(virtual(**large), "4k"), "small pages lie where they lay"

@@ -119,6 +119,29 @@ def test_a_family_file_without_a_table_is_told_so(tmp_path, table):
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("bad", ["0", "-3", "2.5", '"many"', "true"])
+def test_a_family_files_queue_is_a_number_of_reads(tmp_path, bad):
+    with pytest.raises(UserError, match=r"mine\.toml: controller\.queue_entries: .*expected a whole number") as told:
+        neighbours.from_spec(
+            spec.load(own_family(tmp_path, lambda text: text + f"\n[controller]\nqueue_entries = {bad}\n"))
+        )
+    assert "\n" not in str(told.value)
+
+
+def test_a_channel_has_its_familys_queue_of_reads_and_each_half_of_one_half_of_it(tmp_path):
+    """22 entries, as Intel's guide to the E5-2600's uncore says, where a family has nothing else."""
+    skylake, genoa = (neighbours.from_spec(published.load(name).sheet).machine
+                      for name in ("skx-6140-2s", "genoa-9224-2s-cxl"))  # fmt: skip
+    assert skylake.memory["dram"].queue_entries == 22
+    assert "327043" in skylake.source("memory.dram.queue_entries")
+    assert [genoa.memory[name].queue_entries for name in ("dram", "cxl")] == [24, 24]
+    own = own_family(tmp_path, lambda text: text + "\n[controller]\nqueue_entries = 48\n")
+    assert neighbours.from_spec(spec.load(own)).machine.memory["dram"].queue_entries == 48
+    graviton = neighbours.from_spec(published.load("graviton3").sheet).machine
+    assert graviton.memory["dram"].queue_entries == families.tables("neoverse-v1")["controller"]["queue_entries"] // 2
+    assert "graviton3" in graviton.source("memory.dram.queue_entries")
+
+
 @pytest.mark.parametrize("generation", sorted(ddr.BINS))
 def test_a_burst_takes_what_the_pins_need_for_a_line(generation):
     """64 bytes over the channel's pins, at the speed: an identity that ties burst_ns to the peak."""

@@ -287,6 +287,20 @@ def test_a_fit_says_how_a_virtual_machine_walks(planted_walk: dict[str, Any]) ->
     assert fit.finish().machine.source("tlb.walk").startswith("fitted: the best of some for chase, tlb")
 
 
+@pytest.mark.parametrize("run_of", [1, 512])
+def test_a_fit_says_whether_a_host_has_a_guests_huge_page_in_one_piece(run_of: int) -> None:
+    """A chase through three quarters of L2 tells it: it is filled evenly or not."""
+    walks = {"tlb.walk": "nested", "tlb.host_page": "4k"}
+    begun = changed(base(), walks)  # type: ignore[dict-item]
+    twins = HostTwins(changed(begun, {"tlb.host_run": run_of}))
+    size = begun.l2.size_bytes * 3 // 4
+    file = file_of([seen(one, twins.values(one)) for one in [run("chase", {"size": size, "pages": "2m"})]])
+    fit = host_fit.HostFit(changed(begun, {"tlb.host_run": 513 - run_of}), file, "test", lambda what, done: None)
+    host_pages.runs(fit)
+    assert fit.machine.tlb.host_run == run_of
+    assert fit.finish().machine.source("tlb.host_run").startswith("fitted: the best of some for chase")
+
+
 def test_a_host_that_is_no_guest_walks_natively() -> None:
     twins = HostTwins(changed(base(), {"tlb.walk": "nested"}))  # type: ignore[dict-item]
     file = file_of([seen(one, twins.values(one)) for one in MANY_PAGES])
