@@ -93,12 +93,12 @@ def compose(spec: Spec, values: Mapping[str, float] = {}, sources: Mapping[str, 
         "l3": _l3(spec, family["l3"], per_socket),
         **{name: family[name] for name in ("tlb", "prefetch", "fabric")},
         "links": _links(spec, family["links"], per_socket),
-        "memory": _memory(spec, family.get("controller", {})),
+        "memory": _memory(spec, family.get("controller", CONTROLLER)["queue_entries"]),
     }
     said = {key: text for key, text in said.items() if not key.startswith("links.")}
     said |= {"topology.*": sheet, "l3.size_bytes": sheet, "l3.slices": "specified: the sheet's size over a slice's"}
     said["core.frequency_ghz"] = f"{spec.sources.get('frequency_ghz', 'assumed: with all cores busy')}"
-    queue = said.pop("controller.queue_entries", QUEUE)
+    queue = said.pop("controller.queue_entries", "assumed: the family's" if "controller" in family else QUEUE)
     said |= _memory_sources(spec, tables["memory"], queue) | _link_sources(spec, family, tables["links"])
     said["os.*"] = "assumed: ticks are off, so that figures compare with minima; 1.4 us a tick, AMD UG1586"
     for key, value in values.items():
@@ -171,7 +171,8 @@ def _cxl_name(number: int, cxl: Iterable[CxlSheet]) -> str:
     return "cxl" if len(tuple(cxl)) == 1 else f"cxl{number}"
 
 
-def _memory(spec: Spec, controller: Mapping[str, Any]) -> dict[str, Any]:
+def _memory(spec: Spec, queue: int) -> dict[str, Any]:
+    """queue: reads that a channel of 64 bits can choose from."""
     nodes, m = spec.sockets * spec.nodes_per_socket, spec.memory
     size = m.size_bytes // nodes if m.size_bytes else ASSUMED_BYTES
     channels = m.channels // spec.nodes_per_socket * ddr.CHANNELS[m.generation]
@@ -186,7 +187,7 @@ def _memory(spec: Spec, controller: Mapping[str, Any]) -> dict[str, Any]:
         "ranks": m.ranks,
         **ddr.timings(m.generation, m.mts),
         **CONTROLLER,
-        "queue_entries": {**CONTROLLER, **controller}["queue_entries"] // ddr.CHANNELS[m.generation],
+        "queue_entries": queue // ddr.CHANNELS[m.generation],
     }
     memory = {"dram": main}
     for number, cxl in enumerate(spec.cxl):
@@ -198,6 +199,7 @@ def _memory(spec: Spec, controller: Mapping[str, Any]) -> dict[str, Any]:
             "channels": 2,
             "ranks": 1,
             **ddr.timings("DDR5", 4800),
+            "queue_entries": queue // ddr.CHANNELS["DDR5"],
         }
     return memory
 

@@ -49,10 +49,11 @@ def tables(name: str) -> dict[str, Any]:
     for key in ("slice_bytes", "ways"):
         if not isinstance(found["l3"].get(key), int) or found["l3"][key] < 1:
             raise UserError(f"{found['l3'].get(key)!r}", f"{name}: l3.{key}", "a whole number, of a slice")
-    controller = found.get("controller", {})
-    queue = controller.get("queue_entries", 2) if isinstance(controller, dict) else controller
+    controller = found.get("controller", {"queue_entries": 2})
+    queue = controller.get("queue_entries") if isinstance(controller, dict) and len(controller) == 1 else controller
     if type(queue) is not int or queue < 2:
-        raise UserError(f"{queue!r}", f"{name}: controller.queue_entries", "a whole number of reads, 2 or more")
+        expected = "queue_entries alone, a whole number of reads, 2 or more"
+        raise UserError(f"{queue!r}", f"{name}: controller.queue_entries", expected)
     for key in ("socket", "ondie"):
         if not isinstance(found["links"].get(key), dict):
             raise UserError(f"no table [links.{key}]", name, "a table, as in calibration/families")

@@ -97,11 +97,13 @@ def solved(fit: HostFit, candidates: Sequence[Values], chosen: Sequence[Aim]) ->
         fit.report(*fit.stage)
         off = measured - np.array([one["latency_ns"] for one in seen])
         slope = np.array([[one["l3_share"], one["memory_share"]] for one in seen])
-        move, still = np.zeros(2), np.diag(1 / np.maximum(now, LIKELY_NS))  # chases that tell nothing of one leave it
-        for _ in range(20):  # least squares, again and again with less weight for what does not fit
+        move, still = np.zeros(2), np.diag(1 / np.maximum(now, LIKELY_NS))
+        for turn in range(40):  # least squares, again and again with less weight for what does not fit
             z = (off - slope @ move) / sigma
             weight = 1 / (sigma * np.sqrt(1 + z**2))
-            weighed = np.concatenate([slope * weight[:, None], still]), np.concatenate([off * weight, np.zeros(2)])
+            # at last, what chases tell next to nothing of stays where it is; not sooner: far off, all weights are low
+            known = still if turn >= 20 else 0 * still
+            weighed = np.concatenate([slope * weight[:, None], known]), np.concatenate([off * weight, np.zeros(2)])
             move = np.clip(np.linalg.lstsq(*weighed, rcond=None)[0], -now, MOST_NS - now)
         costs.append(float(np.sum(np.log1p(((off - slope @ move) / sigma) ** 2))))
         moves.append(move)

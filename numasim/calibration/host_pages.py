@@ -76,6 +76,7 @@ def walks(fit: HostFit) -> None:
     small, far = _walked(fit)
     chosen = [*small, *far]
     if not chosen:
+        runs(fit)
         return
     tried: list[tuple[str, list[Values], float]] = []
     if small:

@@ -48,7 +48,7 @@ from numasim.engine.state import (
     WIN_SHIFT,
 )
 from numasim.engine.window import entry_of
-from numasim.engine.wrong_path import FAR, go_astray
+from numasim.engine.wrong_path import go_astray, soonest
 from numasim.traces.records import (
     AWAIT,
     BARRIER,
@@ -65,6 +65,7 @@ from numasim.traces.records import (
 
 FEW = 256  # arrivals ahead that are too few
 NO_INSNS = -(1 << 40)  # needs a place in the ring only
+LONGEST_LAG = 127  # cycles that a record may wait for another's value
 
 
 @kernel
@@ -125,13 +126,33 @@ def make_room(m: Any, t: int, i: int, insns: int) -> bool:
             f.penalty[t] = 0
             fits = False
             break
-        if f.ops[t]:
-            retire(m.p, f, w, m.ops, m.out, m.control, t, y, c)
-        else:
-            f.retired[t] = max(f.retired[t], c)
+        let_go(m, t, y, c)
         h += 1
     f.head[t] = h
     return fits
+
+
+@kernel
+def let_go(m: Any, t: int, y: int, c: int) -> None:
+    """Window entry y, the oldest, whose value has been there since c, retires."""
+    if m.front.ops[t]:
+        retire(m.p, m.front, m.win, m.ops, m.out, m.control, t, y, c)
+    else:
+        m.front.retired[t] = max(m.front.retired[t], c)
+
+
+@rare
+def clear(m: Any, t: int, i: int, now: int) -> None:
+    """Retire what has been done for so long that no lag hangs on it: there is place for what a wrong path looks at."""
+    h = m.front.head[t]
+    while h < i:
+        y = entry_of(m.front, t, h)
+        c = m.win.comp[y << WIN_SHIFT]
+        if c < 0 or c + LONGEST_LAG * m.p.cycle > now:
+            break
+        let_go(m, t, y, c)
+        h += 1
+    m.front.head[t] = h
 
 
 @kernel
@@ -261,7 +282,9 @@ def guessed_wrong(m: Any, t: int, i: int, x: int, word0: int, met: bool, now: in
     f.wait[t] = i
     f.penalty[t] = m.p.refill
     if f.ops[t] != 3:  # what has not arrived yet cannot be begun
-        go_astray(m, t, i, m.win.at[x << WIN_SHIFT] if met else FAR, now)
+        clear(m, t, i, now)
+        resolved = m.win.at[x << WIN_SHIFT] if met else now + soonest(m.p)
+        go_astray(m, t, i, resolved, now + (m.win.word1[x << WIN_SHIFT] & INSNS_MASK) * f.slot[t])
     return True
 
 

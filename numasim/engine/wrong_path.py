@@ -12,7 +12,7 @@ from typing import Any
 
 from numasim.engine import tlb
 from numasim.engine.cache import peek, set_of
-from numasim.engine.coming import note_coming
+from numasim.engine.coming import note_coming, when_there
 from numasim.engine.jit import kernel, rare
 from numasim.engine.look import look_further
 from numasim.engine.packed import (
@@ -28,11 +28,15 @@ from numasim.engine.packed import (
     OP_END_BIT,
 )
 from numasim.engine.slots import find_inflight, leave_core, take_slot
-from numasim.engine.state import RING, SLOT_SHIFT, WIN_SHIFT
+from numasim.engine.state import C_L2, RING, SLOT_SHIFT, WIN_SHIFT
 from numasim.engine.window import entry_of
-from numasim.traces.records import BRANCH, COMPUTE, LOAD, MARK, PREFETCH
+from numasim.traces.records import BRANCH, COMPUTE, COUNT_OFF, COUNT_ON, LOAD, MARK, PREFETCH
 
-FAR = 1 << 62  # when a branch is resolved that waits for a value which is still open
+
+@kernel
+def soonest(p: Any) -> int:
+    """How long at least until a value is there that is still open: it comes from the L3 or from beyond."""
+    return int(p.l2 + 2 * p.mesh + p.l3)
 
 
 @kernel
@@ -62,20 +66,31 @@ def load(m: Any, t: int, word0: int, start: int) -> int:
     line = tlb.physical(m.pages, va)
     known = tlb.first_level(m.tlb, core, m.pages.block[va >> 21] & 3, va)
     if known and peek(m.l1, set_of(m.l1, core, line), line >> m.l1.bits) >= 0:
-        return start + m.p.l1
+        return max(start + m.p.l1, when_there(o.coming, core, line))
     if find_inflight(m, core, line) >= 0:
         return -1
     if o.fills[core] <= 1 or o.nfree[core] <= 1:
         return -2
-    beyond, end, _, level, _ = look_further(m, core, m.front.group[t], va, klass, line, 0, start, 0, 1 if known else -1)
+    beyond, end, _, level, cause = look_further(
+        m, core, m.front.group[t], va, klass, line, 0, start, 0, 1 if known else -1
+    )
     if beyond < 0:
-        note_coming(o, core, line, end)
+        if cause == C_L2:
+            note_coming(o, core, line, end)
         return end
     a = take_slot(m, core, t, line, va, klass, PREFETCH, end, -1, 1)
     s.demand[a << SLOT_SHIFT] = 0
     s.inner[a << SLOT_SHIFT] = 1
     leave_core(m, a, core, beyond, level, end)
     return -1
+
+
+@kernel
+def stops(kind: int, address: int) -> bool:
+    """Is it a record that all before it must have ended for, or that others wait for?"""
+    if kind == MARK:
+        return address == COUNT_ON or address == COUNT_OFF
+    return kind > MARK and kind != COMPUTE
 
 
 @kernel
@@ -94,8 +109,8 @@ def room_for(m: Any, t: int, i: int, now: int) -> int:
 
 @rare
 def go_astray(m: Any, t: int, i: int, until: int, now: int) -> None:
-    """Branch i has entered at `now` and was guessed wrong; it is resolved at `until`. The window's places of records
-    that have not entered keep, meanwhile, when these would have their value."""
+    """Branch i was guessed wrong and is resolved at `until`; the next record would enter at `now`. The window's places
+    of records that have not entered keep, meanwhile, when these would have their value."""
     f, w = m.front, m.win
     room = room_for(m, t, i, now)
     base, mask, last = f.trace[t], f.mask[t], min(f.end[t], f.head[t] + RING - 1)
@@ -105,7 +120,7 @@ def go_astray(m: Any, t: int, i: int, until: int, now: int) -> None:
         kind = word0 >> KIND & KIND_MASK
         room -= word1 & INSNS_MASK
         ended = word0 >> OP_END_BIT & 1
-        if room < 0 or now > until or (kind >= MARK and kind != COMPUTE and not ended):
+        if room < 0 or now > until or stops(kind, word0 & ADDRESS):
             return
         done = -1
         apart = (apart or kind == BRANCH) and not ended

@@ -2,7 +2,8 @@
 
 Each program is a load X of memory, a branch that waits for it and is guessed wrong, and later a load Y of memory. Where
 the wrong path loads Y, all lasts as long as one load of memory, the new start after the wrong guess, and a cycle an
-instruction from there on; else as long as two loads. No further branch is guessed wrong.
+instruction from there on; else as long as two loads. No further branch is guessed wrong. A branch that waits for memory
+is taken for resolved after the time of an L3 hit, 20 ns, in which the machine comes 20 instructions far.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from numasim.engine.feed import Length
 from numasim.machine import Machine
-from numasim.traces.records import COMPUTE
+from numasim.traces.records import COMPUTE, MARK, OP_BEGIN
 from theory.small_runs import LOCAL, MIB, Row, branch, laid, ld, op_end, pause, program, row, simulated, teaching
 
 X, Y, P = 0, 4096, 8192
@@ -25,7 +26,8 @@ ONCE: list[list[Row]] = [  # the wrong path loads Y
     [op_end(), ld(P), ld(Y, dep0=1)],
     [op_end(), row(COMPUTE, 0), ld(Y, dep0=1)],
     [op_end(), GUESSED, op_end(), ld(Y)],
-    [op_end(), ld(P, insns=100), ld(P, insns=100), ld(Y)],
+    [op_end(), ld(P, insns=5), ld(P, insns=10), ld(Y)],
+    [op_end(), row(MARK, OP_BEGIN), ld(Y)],
 ]
 TWICE: list[list[Row]] = [  # not: the paths have not met again, there is another branch, or what Y needs is not there
     [ld(Y)],
@@ -34,12 +36,14 @@ TWICE: list[list[Row]] = [  # not: the paths have not met again, there is anothe
     [op_end(), ld(Y, dep0=3)],
     [op_end(), ld(P, dep0=3), ld(Y, dep0=1)],
     [op_end(), pause(0), ld(Y)],
-    [op_end(), *(ld(P, insns=100) for _ in range(3)), ld(Y)],
+    [op_end(), ld(P, insns=10), ld(P, insns=15), ld(Y)],
 ]
 
 
 def machine(**changes: Any) -> Machine:
-    return teaching(core__branch_predictor="bimodal", core__mispredict_cycles=PENALTY, core__rob_entries=256, **changes)
+    return teaching(
+        core__branch_predictor="bimodal", core__mispredict_cycles=PENALTY, **{"core__rob_entries": 256, **changes}
+    )
 
 
 def lasts(rows: list[Row], chunk: int = 1 << 16, arrivals: Any = None, **changes: Any) -> float:
@@ -63,6 +67,25 @@ def test_what_the_right_path_loads_later_is_there_when_it_comes(rest: list[Row])
 @pytest.mark.parametrize("rest", TWICE)
 def test_what_is_not_known_is_not_loaded(rest: list[Row]) -> None:
     assert lasts(WRONG + rest) == after(2, rest)
+
+
+@pytest.mark.parametrize(("rob", "loads"), [(256, 1), (24, 1), (8, 2)])
+def test_a_wrong_path_goes_as_far_as_the_window(rob: int, loads: int) -> None:
+    rest = [op_end(), ld(P, insns=10), ld(Y)]
+    assert lasts(WRONG + rest, core__rob_entries=rob) == after(loads, rest)
+
+
+@pytest.mark.parametrize("before", [0, 100, 250, 254, 300, 600])
+def test_what_was_done_long_ago_takes_no_place(before: int) -> None:
+    """A load of L1 a cycle, so many: all but the last have retired when the branch comes."""
+    rest = [op_end(), ld(Y)]
+    assert lasts([ld(P)] * before + WRONG + rest) == pytest.approx(before + LOCAL + PENALTY + 2, abs=8)
+
+
+def test_a_branch_takes_its_own_time_to_enter() -> None:
+    """What stands behind it enters after all of its instructions: too late for one that is resolved by then."""
+    slow = [ld(X), branch(640, 1, dep0=1, insns=30)]
+    assert lasts(slow + ONCE[0]) == after(2, ONCE[0])
 
 
 @pytest.mark.parametrize(("buffers", "loads"), [(4, 1), (3, 1), (2, 2), (1, 2)])

@@ -119,9 +119,11 @@ def test_a_family_file_without_a_table_is_told_so(tmp_path, table):
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize("bad", ["0", "-3", "2.5", '"many"', "true"])
+@pytest.mark.parametrize("bad", ["0", "-3", "2.5", '"many"', "true", "48\nrow_hit_cap = 4"])
 def test_a_family_files_queue_is_a_number_of_reads(tmp_path, bad):
-    with pytest.raises(UserError, match=r"mine\.toml: controller\.queue_entries: .*expected a whole number") as told:
+    with pytest.raises(
+        UserError, match=r"mine\.toml: controller\.queue_entries: .*expected queue_entries alone, a whole number"
+    ) as told:
         neighbours.from_spec(
             spec.load(own_family(tmp_path, lambda text: text + f"\n[controller]\nqueue_entries = {bad}\n"))
         )
@@ -136,7 +138,10 @@ def test_a_channel_has_its_familys_queue_of_reads_and_each_half_of_one_half_of_i
     assert "327043" in skylake.source("memory.dram.queue_entries")
     assert [genoa.memory[name].queue_entries for name in ("dram", "cxl")] == [24, 24]
     own = own_family(tmp_path, lambda text: text + "\n[controller]\nqueue_entries = 48\n")
-    assert neighbours.from_spec(spec.load(own)).machine.memory["dram"].queue_entries == 48
+    made = neighbours.from_spec(spec.load(own)).machine
+    assert (
+        made.memory["dram"].queue_entries == 48 and made.source("memory.dram.queue_entries") == "assumed: the family's"
+    )
     graviton = neighbours.from_spec(published.load("graviton3").sheet).machine
     assert graviton.memory["dram"].queue_entries == families.tables("neoverse-v1")["controller"]["queue_entries"] // 2
     assert "graviton3" in graviton.source("memory.dram.queue_entries")
