@@ -294,7 +294,8 @@ def test_a_fit_says_whether_a_host_has_a_guests_huge_page_in_one_piece(run_of: i
     begun = changed(base(), walks)  # type: ignore[dict-item]
     twins = HostTwins(changed(begun, {"tlb.host_run": run_of}))
     size = begun.l2.size_bytes * 3 // 4
-    file = file_of([seen(one, twins.values(one)) for one in [run("chase", {"size": size, "pages": "2m", "within": "all"})]])
+    one = run("chase", {"size": size, "pages": "2m", "within": "all"})
+    file = file_of([seen(one, twins.values(one))])
     fit = host_fit.HostFit(changed(begun, {"tlb.host_run": 513 - run_of}), file, "test", lambda what, done: None)
     host_pages.runs(fit)
     assert fit.machine.tlb.host_run == run_of
