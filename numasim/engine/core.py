@@ -58,6 +58,7 @@ from numasim.traces.records import (
     COUNT_ON,
     LOCK,
     MARK,
+    MAX_LAG,
     POST,
     UNLOCK,
     WAIT,
@@ -65,7 +66,6 @@ from numasim.traces.records import (
 
 FEW = 256  # arrivals ahead that are too few
 NO_INSNS = -(1 << 40)  # needs a place in the ring only
-LONGEST_LAG = 127  # cycles that a record may wait for another's value
 
 
 @kernel
@@ -144,11 +144,11 @@ def let_go(m: Any, t: int, y: int, c: int) -> None:
 @rare
 def clear(m: Any, t: int, i: int, now: int) -> None:
     """Retire what has been done for so long that no lag hangs on it: there is place for what a wrong path looks at."""
-    h = m.front.head[t]
+    h, lag = m.front.head[t], max(MAX_LAG * m.p.cycle, m.p.forward)
     while h < i:
         y = entry_of(m.front, t, h)
         c = m.win.comp[y << WIN_SHIFT]
-        if c < 0 or c + LONGEST_LAG * m.p.cycle > now:
+        if c < 0 or c + lag > now:
             break
         let_go(m, t, y, c)
         h += 1

@@ -21,6 +21,9 @@ def check_tables(raw: Mapping[str, object], place: Place) -> None:
     for key in NESTED_KEYS:
         if f"tlb.{key}" in place.changed and tlb.get("walk") != "nested":
             raise UserError(f"{key} has no meaning for native walks", place(f"tlb.{key}"), "tlb.walk=nested with it")
+    if "tlb.host_run" in place.changed and tlb.get("host_page", "4k") != "4k":
+        what = f"host_run has no meaning for host pages of {tlb['host_page']}"
+        raise UserError(what, place("tlb.host_run"), "tlb.host_page=4k with it")
     assert isinstance(tables, Mapping)
     if not tables:
         raise UserError("no memory", place("memory"), "at least one table [memory.NAME]")

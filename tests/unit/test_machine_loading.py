@@ -284,6 +284,9 @@ def test_importing_and_loading_need_no_heavy_package() -> None:
 def test_keys_of_nested_walks_have_a_meaning_only_with_them() -> None:
     with pytest.raises(UserError, match=r"--set tlb.host_page: host_page has no meaning for native walks"):
         machine.load("teaching-2s", {"tlb.host_page": "2m"})
+    with pytest.raises(UserError, match=r"--set tlb.host_run: host_run has no meaning for host pages of 2m"):
+        machine.load("teaching-2s", {"tlb.walk": "nested", "tlb.host_page": "2m", "tlb.host_run": 512})
+    assert machine.load("teaching-2s", {"tlb.walk": "nested", "tlb.host_run": 512}).tlb.host_run == 512
     nested = machine.load("teaching-2s", {"tlb.walk": "nested", "tlb.host_page": "2m"})
     assert nested.tlb.host_page == "2m"
     again = machine.from_toml_text(nested.to_toml())
