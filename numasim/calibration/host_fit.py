@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from numasim.calibration.fit import SHIFT, STEP, Fitted, Report
+from numasim.calibration.fit import SHIFT, Fitted, Report
 from numasim.calibration.host_aims import Aim, aims
 from numasim.calibration.host_base import base as base_of
 from numasim.calibration.host_file import HostFile
@@ -24,6 +24,7 @@ from numasim.errors import UserError
 from numasim.machine import Machine, from_tables
 from numasim.machine.model import Uncertainty
 
+STEP = 0.02  # of a value, over which a derivative is taken
 ONE_SIGMA = math.log(2.0)  # what one run that fits costs more when it is off by one standard deviation
 STRUCTURE = ("size_bytes", "_entries", "channels", "buffers", "guest_run")  # of which not every number makes a machine
 Values = dict[str, Any]

@@ -1,6 +1,6 @@
 """Which values of a machine a fit may turn, within which bounds, and which experiments decide them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from numasim.calibration.published import Cell, Host
@@ -8,6 +8,8 @@ from numasim.machine import Machine
 from numasim.machine.checks import MAX_OUTSTANDING
 
 LOAD = ("memory.dram.rank_switch_ns", "core.prefetch_buffers")  # what full load of a node decides
+QUEUE = "memory.dram.queue_entries"
+C2C_ERROR = 0.033  # relative standard error of a core to core time
 DIES = "links.gmi.data_bytes"  # the first of these where dies have links of their own
 LOAD_BOUNDS = {LOAD[0]: (0.0, 20.0), DIES: (64.0, 256.0), LOAD[1]: (0.0, float(MAX_OUTSTANDING))}
 
@@ -69,69 +71,81 @@ def independent(machine: Machine, cells: Sequence[Cell]) -> int:
 
 def knobs(machine: Machine, host: Host, cells: Sequence[Cell]) -> list[Knob]:
     """What these cells can decide of this machine, in the order of a fit. A value nothing decides is not turned."""
-    t = machine.topology
+    return [knob for knob in (*_latencies(machine, cells), *_bandwidths(machine, host, cells)) if knob.cells]
+
+
+def _latencies(machine: Machine, cells: Sequence[Cell]) -> Iterator[Knob]:
     links = between_sockets(machine)
-    found: list[Knob] = []
 
     def pick(quantity: str, *places: str) -> list[Cell]:
         return [c for c in cells if c.quantity == quantity and _place(machine, c) in places]
 
-    def add(key: str, low: float, high: float, chosen: list[Cell], stage: str) -> None:
-        if chosen:
-            found.append(Knob(key, low, high, chosen, stage))
+    def knob(key: str, high: float, chosen: list[Cell]) -> Knob:
+        return Knob(key, 0.0, high, chosen, "latency")
 
     pairs = {str(c.where[0]): c for c in cells if c.quantity == "pairs"}
     c2c = {kind: [c for c in cells if c.quantity == "c2c" and c.where[0] == kind] for kind in C2C_KINDS}
     chases = [c for c in cells if c.quantity == "chase" and in_memory(machine, c)]
-    add("fabric.controller_ns", 0.0, 200.0, pick("idle", "local") or chases, "latency")
-    inner = "ondie" if "ondie" in machine.links else ""
-    c2c_inner = [c for c in c2c["remote_HITM_homed_in_writer"] if _place(machine, c) == "socket"]
-    if inner:
-        if (
-            c2c_inner and "qpi" in links
-        ):  # what a line costs beyond a near one is known apart from what a read of memory does
-            add("fabric.home_ns", 0.0, 100.0, c2c_inner, "latency")
-            add("fabric.remote_ns", 0.0, 200.0, pick("idle", "socket", "across"), "latency")
+    writer = c2c["remote_HITM_homed_in_writer"]
+    inner, across = ([c for c in writer if _place(machine, c) == place] for place in ("socket", "across"))
+    dearer = _is_dearer(across, c2c["local_L2_to_L2_HITM"], pick("idle", "across"), pick("idle", "local"))
+    yield knob("fabric.controller_ns", 200.0, pick("idle", "local") or chases)
+    if "ondie" in machine.links:
+        # what a line costs beyond a near one is known apart from what a read of memory does
+        if inner and "qpi" in links:
+            yield knob("fabric.home_ns", 100.0, inner)
+            yield knob("fabric.remote_ns", 200.0, pick("idle", "socket", "across"))
+        elif inner and "neighbour" not in machine.links:
+            yield knob("fabric.home_ns", 100.0, pick("idle", "socket") + inner)
         else:
             beside = [c for c in pick("idle", "socket") if "neighbour" in machine.links and _beside(c)]
-            across = [c for c in pick("idle", "socket") if c not in beside]
-            add("links.ondie.latency_ns", 0.0, 100.0, across, "latency")
-            add("links.neighbour.latency_ns", 0.0, 100.0, beside, "latency")
-    elif "qpi" in links and c2c["remote_HITM_homed_in_writer"]:  # homes of that time snoop before memory answers
-        add("fabric.remote_ns", 0.0, 200.0, pick("idle", "across"), "latency")
+            yield knob("links.ondie.latency_ns", 100.0, [c for c in pick("idle", "socket") if c not in beside])
+            yield knob("links.neighbour.latency_ns", 100.0, beside)
+    elif "qpi" in links and across and not dearer:  # homes of that time snoop before memory answers
+        yield knob("fabric.remote_ns", 200.0, pick("idle", "across"))
     if "gmi" in machine.links and "same_socket" in pairs:  # a request of another die asks its home's probe filter
-        add("fabric.directory_ns", 0.0, 500.0, [pairs["same_socket"]], "latency")
+        yield knob("fabric.directory_ns", 500.0, [pairs["same_socket"]])
     for name in links:
-        add(f"links.{name}.latency_ns", 0.0, 300.0, pick("idle", "across"), "latency")
-    for name, link in machine.links.items():
-        if name.startswith("cxl"):
-            node = max(k for k, v in enumerate(t.node_vertex) if t.vertices[v] == link.pairs[0][1])
-            cxl = [c for c in pick("idle", "far memory") if c.where[1] == node]
-            add(f"links.{name}.latency_ns", 0.0, 1000.0, [c for c in cxl if near(machine, c)], "latency")
-            if name in machine.memory:
-                add(f"memory.{name}.remote_ns", 0.0, 500.0, [c for c in cxl if not near(machine, c)], "latency")
-    add("fabric.snoop_ns", 0.0, 200.0, c2c["local_L2_to_L2_HIT"] or _snooped(machine, pairs), "latency")
+        yield knob(f"links.{name}.latency_ns", 300.0, pick("idle", "across"))
+    for name, node in _modules(machine):
+        cxl = [c for c in pick("idle", "far memory") if c.where[1] == node]
+        yield knob(f"links.{name}.latency_ns", 1000.0, [c for c in cxl if near(machine, c)])
+        if name in machine.memory:
+            yield knob(f"memory.{name}.remote_ns", 500.0, [c for c in cxl if not near(machine, c)])
+    yield knob("fabric.snoop_ns", 200.0, c2c["local_L2_to_L2_HIT"] or _snooped(machine, pairs))
     if "cross_socket" in pairs and not pick("idle", "across"):
-        add("fabric.snoop_remote_ns", 0.0, 500.0, [pairs["cross_socket"]], "latency")
-    add("fabric.snoop_dirty_ns", 0.0, 100.0, c2c["local_L2_to_L2_HITM"], "latency")
-    add("fabric.directory_ns", 0.0, 500.0, c2c["remote_HITM_homed_in_reader"], "latency")
-    local = pick("bandwidth", "local")
+        yield knob("fabric.snoop_remote_ns", 500.0, [pairs["cross_socket"]])
+    elif dearer:
+        yield knob("fabric.snoop_remote_ns", 500.0, across)
+    yield knob("fabric.snoop_dirty_ns", 100.0, c2c["local_L2_to_L2_HITM"])
+    read = [c for c in c2c["remote_HITM_homed_in_reader"] if _is_read(machine, c)]
+    yield knob("fabric.directory_ns", 500.0, read)
+
+
+def _bandwidths(machine: Machine, host: Host, cells: Sequence[Cell]) -> Iterator[Knob]:
+    def pick(place: str) -> list[Cell]:
+        return [c for c in cells if c.quantity == "bandwidth" and _place(machine, c) == place]
+
+    local = pick("local")
     use = DIES if "gmi" in machine.links else LOAD[0]
     if (local or host.curve) and use in machine.values():  # memory by another name or of a curve stays as it is
         peak = [Cell("peak", (1, 0), host.curve.peak_gbps)] if host.curve else []  # so much at least
         ended = host.curve is not None and host.curve.ended  # its peak and the latency there decide both
         for key in (use, LOAD[1]) if ended else (use,):
-            add(key, *LOAD_BOUNDS[key], local or peak, "bandwidth")
-    if inner:
-        add("links.ondie.data_bytes", 64, 512, pick("bandwidth", "socket"), "bandwidth")
-    for name in links:
-        add(f"links.{name}.data_bytes", 64, 512, pick("bandwidth", "across"), "bandwidth")
-    for name, link in machine.links.items():
-        if name.startswith("cxl"):
-            node = max(k for k, v in enumerate(t.node_vertex) if t.vertices[v] == link.pairs[0][1])
-            far = [c for c in pick("bandwidth", "far memory") if c.where[1] == node]
-            add(f"links.{name}.data_bytes", 64, 512, far, "bandwidth")
-    return found
+            yield Knob(key, *LOAD_BOUNDS[key], local or peak, "bandwidth")
+    links = {name: pick("across") for name in between_sockets(machine)}
+    if "ondie" in machine.links:
+        links = {"ondie": pick("socket"), **links}
+    links |= {name: [c for c in pick("far memory") if c.where[1] == node] for name, node in _modules(machine)}
+    for name, chosen in links.items():
+        yield Knob(f"links.{name}.data_bytes", 64, 512, chosen, "bandwidth")
+
+
+def _modules(machine: Machine) -> list[tuple[str, int]]:
+    """Links to CXL memories, and the node of each."""
+    t = machine.topology
+    ends = {name: link.pairs[0][1] for name, link in machine.links.items() if name.startswith("cxl")}
+    return [(name, max(k for k, v in enumerate(t.node_vertex) if t.vertices[v] == end)) for name, end in ends.items()]
 
 
 C2C_KINDS = (
@@ -140,6 +154,23 @@ C2C_KINDS = (
     "remote_HITM_homed_in_writer",
     "remote_HITM_homed_in_reader",
 )
+
+
+def _is_dearer(line: Sequence[Cell], near: Sequence[Cell], memory: Sequence[Cell], local: Sequence[Cell]) -> bool:
+    """Does a modified line of another socket cost more, beyond a near one, than memory there beyond the local one? By
+    more than a standard error of core to core times; not if any of the four was not measured."""
+    if not (line and near and memory and local):
+        return False
+    means = [sum(cell.value for cell in cells) / len(cells) for cells in (line, near, memory, local)]
+    return means[0] - means[1] > means[2] - means[3] + C2C_ERROR * means[0]
+
+
+def _is_read(machine: Machine, cell: Cell) -> bool:
+    """Does the home in the reader's node have to read its directory for this line?"""
+    if machine.fabric.tracked == "domain":
+        return True
+    writer, reader = (int(node) // machine.topology.nodes_per_socket for node in cell.where[-2:])
+    return writer != reader
 
 
 def near(machine: Machine, cell: Cell) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from numasim.calibration import compose, families, published
-from numasim.calibration.knobs import LOAD
+from numasim.calibration.knobs import LOAD, QUEUE
 from numasim.calibration.spec import Spec
 from numasim.errors import UserError
 from numasim.machine import Machine, from_tables, load
@@ -28,7 +28,7 @@ VALUES = (
     "links.gmi.data_bytes", "links.cxl.latency_ns", "links.cxl.data_bytes",
 )  # fmt: skip
 # what a home does depends on how a socket is cut into nodes: learnt from relatives of the same mode only
-MODAL = ("fabric.home_ns", "fabric.remote_ns", "fabric.remote_trackers")
+MODAL = ("fabric.home_ns", "fabric.remote_ns", "fabric.snoop_remote_ns", "fabric.remote_trackers")
 # of these, what other families or makers have is a better guess than nothing: misses under way a core, and the time
 # between ranks in bursts, which stands for how well a controller uses its channels
 GENERAL = ("core.outstanding", "memory.rank_switch")
@@ -92,7 +92,7 @@ def known(machine: Machine) -> dict[str, float]:
         found[".".join(parts)] = float(value)
     if "core.prefetch_buffers" in found:
         found["core.outstanding"] = float(machine.core.fill_buffers + machine.core.prefetch_buffers)
-    if SWITCH in found:
+    if SWITCH in found and QUEUE not in fitted:  # how well a queue of another size is used says nothing of its family's
         found["memory.rank_switch"] = found[SWITCH] / machine.memory["dram"].burst_ns
     return found
 

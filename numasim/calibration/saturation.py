@@ -9,11 +9,12 @@ how well channels are used: `rank_switch_ns`, the time between bursts of differe
 else a controller loses between bursts is fitted with it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from numasim.calibration import twins
-from numasim.calibration.knobs import LOAD, LOAD_BOUNDS, Knob
+from numasim.calibration.knobs import LOAD, LOAD_BOUNDS, QUEUE, Knob
 from numasim.calibration.published import Cell, Curve
 from numasim.calibration.twins import Level
 from numasim.calibration.values import changed, resourced, value_of
@@ -21,16 +22,18 @@ from numasim.machine import Machine
 from numasim.machine.checks import MAX_OUTSTANDING
 
 SWITCH, BUFFERS = LOAD
+WELL = 4.0  # misfit of a curve, a sum of four squares, up to which it is met; another fit has to be as much better
 FOLLOWS = ("prefetch.ip_stride_distance", "prefetch.ip_stride_pages")
+MOST_ENTRIES = 1024  # of a read queue
 LEAST = 2  # misses under way that a core is given at least
 LATENCY = 0.08  # relative standard error of the latency at the peak, which the last points of a curve scatter by
 BELOW = 0.05  # the same, below the knee
 VAGUE = 0.5  # the same, of the use that relatives show
 TWO_THIRDS, STEPS = 0.67, 4
 BANDWIDTH = 0.017  # the same, of a bandwidth
-KNEE = 0.85  # of the peak: a level at which queues begin to show how evenly channels are used
+KNEE = 0.9  # of the peak: the level next below it shows best how evenly channels are used
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the time between ranks that alone would explain the bandwidth
-LOADS = 1000  # of the chaser, a level
+LOADS, BELOW_LOADS = 1000, 2500  # of the chaser, a level; below the knee queues take longer to fill
 CLOSE = 0.004  # relative, of a bandwidth that is met
 
 
@@ -48,12 +51,14 @@ class Known(NamedTuple):
 
 class Saturated(NamedTuple):
     """The machine fitted, the standard error of each value that was turned, how many cells were simulated, and of each
-    value, whether its search ended inside its range. (A time between ranks of 0 does: channels have no better use.)"""
+    value, whether its search ended inside its range. (A time between ranks of 0 does: channels have no better use.)
+    misfit: of a whole curve's end, a sum of squares; 0 without one."""
 
     machine: Machine
     errors: dict[str, float]
     evaluations: int
     settled: dict[str, bool]
+    misfit: float = 0.0
 
 
 def knob(key: str, cells: list[Cell]) -> Knob:
@@ -82,8 +87,21 @@ def _runs_ahead(machine: Machine) -> bool:
 
 
 def search(machine: Machine, known: Known, told: Callable[[], None]) -> Saturated:
-    """The misses under way and the use of the channels that show what was measured."""
-    return _Search(machine, known, told).run()
+    """The misses under way and the use of the channels that show what was measured.
+
+    How many reads a controller chooses from is the family's. Where a whole curve is met badly with that, half as many
+    are tried, then twice as many: the fewer there are, the less often one suits the bus and the banks as they are."""
+    found = _Search(machine, known, told).run()
+    if found.misfit <= WELL or QUEUE not in machine.values():
+        return found
+    own, evaluations = int(value_of(machine, QUEUE)), found.evaluations
+    for entries in sorted({max(1, own // 2), min(2 * own, MOST_ENTRIES)} - {own}):
+        other = _Search(changed(machine, {QUEUE: entries}), known, told).run()
+        evaluations += other.evaluations
+        if other.misfit <= found.misfit - WELL:
+            said = f"fitted: with {own}, as before, the loaded curve is met worse"
+            return other._replace(machine=resourced(other.machine, {QUEUE: said}), evaluations=evaluations)
+    return found._replace(evaluations=evaluations)
 
 
 class _Search:
@@ -124,15 +142,25 @@ class _Search:
         cores = t.cores // t.sockets * curve.sockets
         misses = self.possible(curve.peak_gbps * float(curve.ns[-1]) / 64 / cores)
         if not self.ranked():
-            return self.finish(self.crowded(misses, self.low), self.low, (BUFFERS,))
+            misses = self.crowded(misses, self.low)
+            return self.finish(misses, self.low, (BUFFERS,))._replace(misfit=self.misfit(misses, self.low))
         if not self.can_fill(misses):
             misses = self.enough(misses, self.low)
-        most, tried = self.used(misses), []
-        for share in SHARES:
-            use = self.low + share * (most - self.low)
-            tried.append((self.near(self.crowded(misses, use), use), use, self.most))
-        misses, use, self.most = min(tried, key=lambda one: self.misfit(one[0], one[1]))
-        return self.finish(misses, use, (self.use, BUFFERS))
+        most = self.used(misses)
+        uses = [self.low + share * (most - self.low) for share in SHARES]
+        best = min((self.both(misses, use) for use in uses), key=lambda one: one[0])
+        while True:  # with another number of misses, another use shows the bandwidth
+            again = self.both(best[1], self.used(best[1]))
+            if again[0] >= best[0]:
+                break
+            best = again
+        _, misses, use, self.most = best
+        return self.finish(misses, use, (self.use, BUFFERS))._replace(misfit=self.misfit(misses, use))
+
+    def both(self, misses: int, use: float) -> tuple[float, int, float, bool]:
+        """The number of misses that suits a use best, with the misfit before it."""
+        misses = self.near(self.crowded(misses, use), use)
+        return self.misfit(misses, use), misses, use, self.most
 
     def near(self, misses: int, switch: float) -> int:
         """The number of misses near this one that fits everything best."""
@@ -143,7 +171,7 @@ class _Search:
 
     def eased(self, misses: int, curve: Curve) -> float:
         """What stands for the way's use, by a curve's levels below its knee: beside the bandwidth, if one is known,
-        else beside what was thought before."""
+        what fits best; else beside what was thought before, the mean of what fits."""
         before = value_of(self.start, self.use)
         most = self.used(misses) if self.known.local else min(max(2 * before, self.low + 1), self.high)
         top = float(curve.gbps[-1])
@@ -163,7 +191,12 @@ class _Search:
             return total
 
         steps = [self.low + k / STEPS * (most - self.low) for k in range(STEPS + 1)]
-        return min(steps if self.known.local else [before, *steps], key=misfit)
+        misfits = [misfit(use) for use in steps]
+        if self.known.local:
+            return steps[misfits.index(min(misfits))]
+        # no bandwidth holds it: several suit the levels alike, and which does best is chance
+        likely = [math.exp((min(misfits) - one) / 2) for one in misfits]
+        return sum(use * weight for use, weight in zip(steps, likely, strict=True)) / sum(likely)
 
     def crowded(self, misses: int, switch: float) -> int:
         """So many misses that the latency under full load is the measured one."""
@@ -182,14 +215,17 @@ class _Search:
         if key in self.misfits:
             return self.misfits[key]
         assert curve is not None
-        end, (below,) = self.end(misses, switch), twins.curve(self.at(misses, switch), curve, (KNEE,), LOADS)
-        self.evaluations += 1
+        end, lower = self.end(misses, switch), curve.below(KNEE)
         off = [
             (self.ratio(misses, switch) - 1) / BANDWIDTH,
             (end.gbps / curve.peak_gbps - 1) / BANDWIDTH,
             (end.ns / float(curve.ns[-1]) - 1) / LATENCY,
-            (below.ns / float(twins.measured_at(curve, below.gbps)) - 1) / BELOW,
         ]
+        if len(lower.gbps) and lower.gbps[-1] > 0:
+            share = float(lower.gbps[-1]) / curve.peak_gbps
+            (below,) = twins.curve(self.at(misses, switch), curve, (share,), BELOW_LOADS)
+            self.evaluations += 1
+            off.append((below.ns / float(twins.measured_at(lower, below.gbps)) - 1) / BELOW)
         self.misfits[key] = sum(part**2 for part in off)
         return self.misfits[key]
 

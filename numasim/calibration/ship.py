@@ -6,6 +6,7 @@ writes models/HOST.toml. Models written by hand (those without the mark in their
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,12 @@ from numasim.machine import Machine
 
 MARK = "Fitted by numasim.calibration.ship"
 EFFICIENCY = {"memory.channels": 0.95, "memory.mts": 0.95, "links.count": 0.9}  # of the pins, at most, in any host
+MODEL_KEYS = {  # a machine's, of what a sheet states
+    "cores": "topology.cores_per_domain",
+    "frequency_ghz": "core.frequency_ghz",
+    "memory.mts": "memory.dram.*",
+    "memory.channels": "memory.dram.channels",
+}
 
 
 def settle(host: Host) -> tuple[Spec, dict[str, str]]:
@@ -29,6 +36,7 @@ def settle(host: Host) -> tuple[Spec, dict[str, str]]:
     each, too.
     """
     sheet, said = host.sheet, {}
+    value: float
     family = [published.load(name).sheet for name in published.names()]
     family = [other for other in family if other.family == sheet.family and other.name != sheet.name]
     local = [c.value for c in host.of("bandwidth") if c.where[0] == c.where[1]]
@@ -37,16 +45,10 @@ def settle(host: Host) -> tuple[Spec, dict[str, str]]:
     across = [v for a, b, v in sockets if a // sheet.nodes_per_socket != b // sheet.nodes_per_socket]
     for key in compose.unstated(sheet):
         if key == "memory.channels" and local:
-            need = max(local) * sheet.nodes_per_socket / EFFICIENCY[key]
-            value: float = next(
-                n for n in range(1, 33) if ddr.peak_gbps(sheet.memory.generation, sheet.memory.mts, n) >= need
-            )
+            value = _least(sheet, key, range(sheet.nodes_per_socket, 33, sheet.nodes_per_socket), max(local))
             said["memory.dram.channels"] = f"fitted: the fewest that carry the {max(local):g} GB/s measured"
-        elif key == "memory.mts" and local:
-            speeds = [b.mts for b in ddr.BINS[sheet.memory.generation]]
-            need = max(local) * sheet.nodes_per_socket / EFFICIENCY[key]
-            channels = sheet.memory.channels
-            value = next(s for s in speeds if ddr.peak_gbps(sheet.memory.generation, s, channels) >= need)
+        elif key == "memory.mts" and local and sheet.memory.channels:
+            value = _least(sheet, key, [b.mts for b in ddr.BINS[sheet.memory.generation]], max(local))
             said["memory.dram.*"] = (
                 f"fitted: the slowest that carries the {max(local):g} GB/s measured, with JEDEC's timings"
             )
@@ -55,16 +57,30 @@ def settle(host: Host) -> tuple[Spec, dict[str, str]]:
             value = max(1, int(np.ceil(max(across) / EFFICIENCY[key] / raw)))
             said[f"links.{sheet.links.kind}.count"] = f"fitted: the fewest that carry the {max(across):g} GB/s measured"
         else:
-            if not family:
-                raise UserError(f"{key} is not stated", sheet.name, "a value: no other host is of its family")
-            value, who = max((_stated(other, key), other.name) for other in family)
-            model = {"cores": "topology.cores_per_domain", "frequency_ghz": "core.frequency_ghz"}.get(key, key)
+            known = [(_stated(other, key), other.name) for other in family if _stated(other, key)]
+            if not known:
+                raise UserError(f"{key} is not stated", sheet.name, "a value: no other host of its family has one")
+            value, who = max(known)
+            model = MODEL_KEYS.get(key, key)
             model = model.replace("l3_bytes", "l3.size_bytes").replace(
                 "links.", f"links.{sheet.links.kind if sheet.links else ''}."
             )
             said[model] = f"assumed: as {who}; not stated"
         sheet = compose.stated(sheet, {key: value if key == "frequency_ghz" else int(value)})
     return sheet, said
+
+
+def _least(sheet: Spec, key: str, values: Iterable[int], gbps: float) -> float:
+    """The least of some channels or speeds, in ascending order, with which a node's memory carries so many GB/s."""
+    need, most, memory = gbps * sheet.nodes_per_socket / EFFICIENCY[key], 0.0, sheet.memory
+    for value in values:
+        memory = compose.stated(sheet, {key: value}).memory
+        most = ddr.peak_gbps(memory.generation, memory.mts, memory.channels)
+        if most >= need:
+            return value
+    most *= EFFICIENCY[key] / sheet.nodes_per_socket
+    best = f"at most {most:.0f} GB/s, as {memory.generation}-{memory.mts} on {memory.channels} channels has"
+    raise UserError(f"{gbps:g} GB/s measured of a node", f"{sheet.name}, {key}", best)
 
 
 def _stated(sheet: Spec, key: str) -> float:

@@ -78,7 +78,6 @@ def params(machine: Any, coherent: bool) -> st.Params:
         snoop=ps(fabric.snoop_ns),
         dirty=ps(fabric.snoop_dirty_ns),
         home=ps(fabric.home_ns),
-        directory=ps(fabric.directory_ns),
         snoop_remote=ps(fabric.snoop_remote_ns),
         trackers=fabric.remote_trackers,
         refill=ps(core.mispredict_cycles * cycle_ns),

@@ -129,6 +129,7 @@ def dram(machine: Any, groups: int) -> st.Dram:
         all_channels=total,
         all_traffic=groups * len(nodes) * 2,
         answer=answers(machine),
+        directory=np.array([ps(ns) for ns in machine.topology.directory_ns()], np.int64),
         curve=curve,
         recent=zeros(len(nodes) * 64),
         traffic=zeros(groups * len(nodes) * 2),

@@ -115,10 +115,9 @@ def at_directory(m: Any, a: int, now: int) -> int:
     s.then[i] = AT_GIVER
     s.data[i] = 0
     s.bank[i] = snoop
-    if m.links.domain_vertex[domain] == m.dram.vertex[line >> m.pages.node_shift]:
-        return now
-    charge(s, a, C_COH, p.directory)  # its home has no trace of it on the die
-    return now + p.directory
+    read = m.dram.directory[domain * m.dram.nodes + (line >> m.pages.node_shift)]
+    charge(s, a, C_COH, read)
+    return now + read
 
 
 @kernel

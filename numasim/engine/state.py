@@ -69,7 +69,6 @@ class Params(NamedTuple):
     snoop: int
     dirty: int
     home: int
-    directory: int  # reading the directory in the home's memory
     snoop_remote: int  # more for a line of another socket
     trackers: int  # requests of a node under way to others, 0 for any number
     refill: int  # cycles after a mispredicted branch
@@ -250,6 +249,7 @@ class Dram(NamedTuple):
     all_channels: int
     all_traffic: int  # words of traffic
     answer: Array  # [domain, node] ps that a home waits before its memory answers a domain that asks over a link
+    directory: Array  # [domain, node] ps that a home reads its directory for a line of a domain
     curve: Array  # [node, 64] latency by bandwidth, in 64ths of the peak
     recent: Array  # [node, 64] when the last requests came, then how many came
     traffic: Array  # [group, node, 2] lines read, written

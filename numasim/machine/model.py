@@ -154,7 +154,8 @@ class Fabric(Table, frozen=True, kw_only=True):
     together.  snoop_ns: directory to another core's L2 to the requester, beyond the mesh, for a clean line;
     snoop_dirty_ns: more for a modified one.  snoop_remote_ns: more for a line that another socket has, beyond the links
     on the way.  home_ns: the home agent's look-up for a request that came over a link.  directory_ns: reading the
-    home's directory, for a line that a domain owns at which its memory does not hang.  remote_ns: a home's wait for
+    home's directory, for a line that is not tracked.  tracked: whose lines a home knows of without it, those of the
+    "domain" at which its memory hangs, or of its whole "socket" (a mesh's snoop filters).  remote_ns: a home's wait for
     snoops before its memory answers a request that came over a link.  remote_trackers: requests of a node's cores that
     may be under way to other nodes at a time (0: any number).
     """
@@ -166,6 +167,7 @@ class Fabric(Table, frozen=True, kw_only=True):
     snoop_remote_ns: Ns = 0.0
     home_ns: Ns
     directory_ns: Ns = 0.0
+    tracked: Literal["domain", "socket"] = "domain"
     remote_ns: Ns = 0.0
     remote_trackers: Annotated[int, Meta(ge=0, le=4096)] = 0
 

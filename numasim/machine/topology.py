@@ -216,10 +216,25 @@ class Topology:
 
     def answer_ns(self, domain: int, node: int) -> float:
         """What the home of a node's memory waits before it answers a domain that asks over a link."""
-        hops = [len(self.route(vertex, self.node_vertex[node])) for vertex in self.domain_vertex]
-        nearest = {self.domain_socket[d] for d in range(self.domains) if hops[d] == min(hops)}
-        far = self.domain_socket[domain] not in nearest
+        far = self.domain_socket[domain] not in self._nearest(node)
         return self.machine.fabric.remote_ns + (self.machine.node_memory[node].remote_ns if far else 0.0)
+
+    def directory_ns(self) -> list[float]:
+        """[domain * nodes + node]: how long a node's home reads its directory for a line that a domain owns. 0 where it
+        knows of it anyway, as `fabric.tracked` says."""
+        fabric, sockets = self.machine.fabric, [self._nearest(node) for node in range(self.nodes)]
+        found = []
+        for domain in range(self.domains):
+            for node in range(self.nodes):
+                near = self.domain_socket[domain] in sockets[node] and fabric.tracked == "socket"
+                known = near or self.domain_vertex[domain] == self.node_vertex[node]
+                found.append(0.0 if known else fabric.directory_ns)
+        return found
+
+    def _nearest(self, node: int) -> set[int]:
+        """The sockets whose domains are nearest to a node's memory."""
+        hops = [len(self.route(vertex, self.node_vertex[node])) for vertex in self.domain_vertex]
+        return {self.domain_socket[domain] for domain in range(self.domains) if hops[domain] == min(hops)}
 
     def distance(self, node_a: int, node_b: int) -> int:
         """As in ACPI's SLIT: 10 to itself, else 10 times the ratio of unloaded latencies, at least 11; 254 at most.

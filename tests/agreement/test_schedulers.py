@@ -48,6 +48,8 @@ machines = some.fixed_dictionaries(
         "memory.dram.write_low": some.just(2),
         "memory.dram.channels": some.sampled_from([1, 2, 3]),
         "fabric.snoop_remote_ns": some.sampled_from([0.0, 17.0]),
+        "fabric.directory_ns": some.sampled_from([0.0, 31.0]),
+        "fabric.tracked": some.sampled_from(["domain", "socket"]),
         "fabric.remote_trackers": some.sampled_from([0, 0, 1, 3, 9]),
         "memory.dram.rank_switch_ns": some.sampled_from([0.0, 2.5]),
     }

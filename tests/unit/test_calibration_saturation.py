@@ -5,7 +5,7 @@ import pytest
 
 from numasim.calibration import compose, saturation, spec, twins
 from numasim.calibration.published import Cell, Curve
-from numasim.calibration.saturation import BUFFERS, SWITCH, Known, outstanding, with_outstanding
+from numasim.calibration.saturation import BUFFERS, QUEUE, SWITCH, Known, outstanding, with_outstanding
 from numasim.calibration.values import changed, value_of
 
 SHARES = (0.1, 0.4, 0.7, 0.85, 1.0)
@@ -101,3 +101,24 @@ def test_a_stride_prefetcher_that_stays_in_its_page_is_left_there():
     assert not with_outstanding(near, 20).prefetch.ip_stride_pages
     far = with_outstanding(changed(near, {"prefetch.ip_stride_distance": 4}), 20)
     assert far.prefetch.ip_stride_distance == far.core.prefetch_buffers and far.prefetch.ip_stride_pages
+
+
+@pytest.mark.parametrize(("cores", "misses", "entries"), [(8, 14, 8)])
+def test_a_controller_that_chooses_from_fewer_reads_than_its_family_is_told_by_its_curve(cores, misses, entries):
+    made = changed(with_outstanding(machine(cores, 2), misses), {SWITCH: 4.0, QUEUE: entries})
+    base = changed(made, {QUEUE: 2 * entries, SWITCH: 1.0})
+    found = saturation.search(base, shown(made, True), lambda: None)
+    assert value_of(found.machine, QUEUE) == entries
+    assert found.machine.source(QUEUE).startswith("fitted")
+    assert abs(outstanding(found.machine) - misses) <= 2
+    assert abs(value_of(found.machine, SWITCH) - 4.0) < 3 * found.errors[SWITCH]
+    assert found.misfit < saturation.WELL
+
+
+@pytest.mark.parametrize("lowest", [[], [(0.0, 80.0)]], ids=["none", "no load"])
+def test_a_curve_of_full_load_alone_decides_what_it_can(lowest):
+    made = with_outstanding(machine(4, 1), 12)
+    peak = twins.level(made, 1, 0, 2000)
+    gbps, ns = np.array([*lowest, (peak.gbps, peak.ns)]).T
+    found = saturation.search(machine(4, 1), Known([], Curve(gbps, ns, 1)), lambda: None)
+    assert abs(outstanding(found.machine) - 12) <= 2
