@@ -78,9 +78,11 @@ def _latencies(machine: Machine, cells: Sequence[Cell]) -> Iterator[Knob]:
     links = between_sockets(machine)
 
     def pick(quantity: str, *places: str) -> list[Cell]:
+        """The cells of a quantity in some places."""
         return [c for c in cells if c.quantity == quantity and _place(machine, c) in places]
 
     def knob(key: str, high: float, chosen: list[Cell]) -> Knob:
+        """A latency from 0 up."""
         return Knob(key, 0.0, high, chosen, "latency")
 
     pairs = {str(c.where[0]): c for c in cells if c.quantity == "pairs"}
@@ -124,6 +126,7 @@ def _latencies(machine: Machine, cells: Sequence[Cell]) -> Iterator[Knob]:
 
 def _bandwidths(machine: Machine, host: Host, cells: Sequence[Cell]) -> Iterator[Knob]:
     def pick(place: str) -> list[Cell]:
+        """The bandwidths of a place."""
         return [c for c in cells if c.quantity == "bandwidth" and _place(machine, c) == place]
 
     local = pick("local")
