@@ -173,6 +173,9 @@ def _left_out(lefts: Sequence[Left], pictures: str) -> list[str]:
         *_table(["family", "inside"], [[family, f"{100 * share:.0f} %"] for family, share in c.families.items()]),
         f"![Predicted against measured]({pictures}/validation-left-out.png)",
         "",
+        "Load is predicted at the bandwidth of each level. A level beyond what the model reaches is told by what was"
+        " injected, where the log says it: MLC's delay, whose unit the levels that stayed in show.",
+        "",
         "Without a band:",
         "",
     ]

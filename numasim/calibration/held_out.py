@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from numasim.assets import shipped
-from numasim.calibration import baselines, ddr, fit, intervals, neighbours, published, ship, validate
+from numasim.calibration import baselines, ddr, fit, intervals, neighbours, published, ship, twins, validate
 from numasim.calibration.knobs import near, orbit
-from numasim.calibration.published import Cell, Floats, Host
+from numasim.calibration.published import Cell, Curve, Floats, Host
 from numasim.calibration.twins import Twins
 from numasim.calibration.values import resourced
 from numasim.machine import Machine
@@ -21,6 +21,7 @@ ALONE = "no relative in the family"
 DRAWS, CURVE_DRAWS = 8, 3  # machines as likely as the fitted one; a whole curve of each takes seconds
 UPPER = (0.5, 0.62, 0.72, 0.8, 0.88, 0.95, 1.0)  # shares of the peak at which the upper levels are simulated
 DRAWN = (0.55, 0.8, 1.0)  # the same for the spread
+FULL = 2500  # of the chaser, a level above the knee
 
 
 class Left(NamedTuple):
@@ -129,7 +130,8 @@ def load(name: str, above: float, told: Report) -> list[Left]:
         at, _, top = validate.simulated_at(machine, curve, shares)
         return np.where(np.isnan(at), top, at)
 
-    at = simulated(fitted, UPPER)
+    at, _, top = validate.simulated_at(fitted, curve, UPPER)
+    at = _beyond(fitted, curve, curve.below(above), at, top)
     others = [simulated(other, DRAWN) for other in intervals.draws(fitted, CURVE_DRAWS)]
     spread = np.std(others, axis=0) / np.mean(others, axis=0)
     low = curve.gbps <= above * curve.peak_gbps
@@ -140,6 +142,20 @@ def load(name: str, above: float, told: Report) -> list[Left]:
         x, ns, said_ns, wide = (float(v) for v in (curve.gbps[k], curve.ns[k], at[k], spread[k]))
         told_of = ("load", name, sheet.family, "loaded", f"{x:.0f}", ns)
         found.append(Left(*told_of, said_ns, wide, flat(x), queue(x), ""))
+    return found
+
+
+def _beyond(machine: Machine, curve: Curve, low: Curve, at: Floats, top: float) -> Floats:
+    """Latencies in ns [level], those beyond what the machine reaches (nan in at) by what was injected: an experiment
+    sets that, and the bandwidth stays the same from some load on. low: the levels that tell how fast a delay injects.
+    top: latency without a delay, which stands for all of them if no delays are told."""
+    known, found = twins.injection(machine, low), np.where(np.isnan(at), top, at)
+    if known is None or curve.delays is None:
+        return found
+    for k in np.flatnonzero(np.isnan(at) & (curve.delays > 0)):
+        between = known[0] * curve.delays[k] + known[1]
+        pause = max(0, round(between * machine.core.frequency_ghz))
+        found[k] = twins.level(machine, curve, pause, FULL).ns
     return found
 
 

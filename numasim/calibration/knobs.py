@@ -10,7 +10,8 @@ from numasim.machine.checks import MAX_OUTSTANDING
 LOAD = ("memory.dram.rank_switch_ns", "core.prefetch_buffers")  # what full load of a node decides
 QUEUE = "memory.dram.queue_entries"
 C2C_ERROR = 0.033  # relative standard error of a core to core time
-DIES = "links.gmi.data_bytes"  # the first of these where dies have links of their own
+DIES = "links.gmi.data_bytes"  # the first of these where dies have links of their own that no relative knows
+KNOWN = 0.2  # relative standard error below which relatives are taken to know what a line occupies on a die's link
 LOAD_BOUNDS = {LOAD[0]: (0.0, 20.0), DIES: (64.0, 256.0), LOAD[1]: (0.0, float(MAX_OUTSTANDING))}
 
 
@@ -130,7 +131,7 @@ def _bandwidths(machine: Machine, host: Host, cells: Sequence[Cell]) -> Iterator
         return [c for c in cells if c.quantity == "bandwidth" and _place(machine, c) == place]
 
     local = pick("local")
-    use = DIES if "gmi" in machine.links else LOAD[0]
+    use = DIES if "gmi" in machine.links and not _links_known(machine) else LOAD[0]
     if (local or host.curve) and use in machine.values():  # memory by another name or of a curve stays as it is
         peak = [Cell("peak", (1, 0), host.curve.peak_gbps)] if host.curve else []  # so much at least
         ended = host.curve is not None and host.curve.ended  # its peak and the latency there decide both
@@ -142,6 +143,15 @@ def _bandwidths(machine: Machine, host: Host, cells: Sequence[Cell]) -> Iterator
     links |= {name: [c for c in pick("far memory") if c.where[1] == node] for name, node in _modules(machine)}
     for name, chosen in links.items():
         yield Knob(f"links.{name}.data_bytes", 64, 512, chosen, "bandwidth")
+
+
+def _links_known(machine: Machine) -> bool:
+    """Is it known from relatives what a line occupies on a die's link? Then it is how well channels are used, which
+    hangs on the modules too, that full load decides; of modules of one rank nothing is turned for that."""
+    if LOAD[0] not in machine.values() or machine.memory["dram"].ranks == 1:
+        return False
+    told = dict(zip(machine.uncertainty.keys, machine.uncertainty.standard_error, strict=True))
+    return 0 < told.get(DIES, 0.0) < KNOWN * float(str(machine.values()[DIES]))
 
 
 def _modules(machine: Machine) -> list[tuple[str, int]]:

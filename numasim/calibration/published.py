@@ -17,6 +17,7 @@ from numasim.calibration.spec import Spec
 from numasim.errors import UserError
 
 Floats = npt.NDArray[np.float64]
+DELAY = "inject_delay_cycles"
 
 
 class Cell(NamedTuple):
@@ -37,22 +38,32 @@ class Cell(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Latency under load: rising bandwidth in GB/s of `sockets` sockets, and ns. ended: does it go to full load?"""
+    """Latency under load: rising bandwidth in GB/s of `sockets` sockets, and ns. ended: does it go to full load?
+    threads: of a core that load, the one that chases among them.  delays: what each level was set to, in the
+    instrument's unit (None: not told)."""
 
     gbps: Floats
     ns: Floats
     sockets: int
     ended: bool = True
+    threads: int = 1
+    delays: Floats | None = None
 
     def below(self, share: float) -> "Curve":
         """Its levels up to a share of the peak, which is no longer told."""
         low = self.gbps <= share * self.peak_gbps
-        return Curve(self.gbps[low], self.ns[low], self.sockets, ended=False)
+        delays = None if self.delays is None else self.delays[low]
+        return self._replace(gbps=self.gbps[low], ns=self.ns[low], ended=False, delays=delays)
 
     @property
     def peak_gbps(self) -> float:
         """The highest bandwidth."""
         return float(self.gbps.max())
+
+    @property
+    def full_ns(self) -> float:
+        """ns under full load: of the level with the least delay, or if none is told with the highest bandwidth."""
+        return float(self.ns[-1] if self.delays is None else self.ns[np.argmin(self.delays)])
 
 
 class Host(NamedTuple):
@@ -159,13 +170,28 @@ def _chase(path: Path) -> list[Cell]:
 
 def _loaded(path: Path, sheet: Spec) -> Curve | None:
     rows = [
-        (_number(row, "total_read_bw_GBps", path, line, none=True), _number(row, "latency_ns", path, line))
+        (
+            _number(row, "total_read_bw_GBps", path, line, none=True),
+            _number(row, "latency_ns", path, line),
+            _number(row, DELAY, path, line, none=True) if DELAY in row else math.nan,
+        )
         for line, row in enumerate(_rows(path), 2)
     ]
     if not rows:
         return None
-    gbps, ns = np.array(sorted(rows)).T
-    return Curve(gbps, ns, sheet.sockets)
+    gbps, ns, delays = np.array(sorted(rows)).T
+    known = None if np.isnan(delays).any() else delays
+    return Curve(gbps, ns, sheet.sockets, threads=_threads(path, sheet), delays=known)
+
+
+def _threads(path: Path, sheet: Spec) -> int:
+    """The threads of a core that load: column threads_per_core, the same in all rows; without it one. Raises
+    UserError if a core of the sheet has not so many."""
+    said = {row.get("threads_per_core") or "1" for row in _rows(path)}
+    if len(said) > 1 or not said <= {str(n + 1) for n in range(sheet.threads_per_core)}:
+        expected = f"one number, 1 to {sheet.threads_per_core}, as the sheet says"
+        raise UserError(f"threads_per_core {', '.join(sorted(said))}", str(path), expected)
+    return int(said.pop())
 
 
 def _mess(path: Path) -> Curve | None:

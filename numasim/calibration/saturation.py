@@ -4,9 +4,9 @@ By Little's law what is under way is bandwidth x latency. A bandwidth alone says
 fill the channels it says how well those are used, and the number of misses stays what it was thought to be; where they
 cannot, it says how many misses they have. A loaded curve's end, a bandwidth and a latency, says both.
 
-Where dies reach memory over links of their own (EPYC), the way's use is what a line occupies there. Elsewhere it is
-how well channels are used: `rank_switch_ns`, the time between bursts of different ranks: no sheet has it, and what
-else a controller loses between bursts is fitted with it.
+Where dies reach memory over links of their own (EPYC) and nothing tells what a line occupies there, that is the way's
+use. Elsewhere it is how well channels are used: `rank_switch_ns`, the time between bursts of different ranks: no sheet
+has it, and what else a controller loses between bursts is fitted with it.
 """
 
 import math
@@ -34,7 +34,7 @@ BANDWIDTH = 0.017  # the same, of a bandwidth
 KNEE = 0.9  # of the peak: the level next below it shows best how evenly channels are used
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the time between ranks that alone would explain the bandwidth
 LOADS, BELOW_LOADS = 1000, 2500  # of the chaser, a level; below the knee queues take longer to fill
-CLOSE = 0.004  # relative, of a bandwidth that is met
+CLOSE, EXACT = 0.004, 0.001  # relative, of a bandwidth that is met; and of one that is searched for
 
 
 class Known(NamedTuple):
@@ -140,7 +140,7 @@ class _Search:
         """From a curve that goes to full load: both values are turned."""
         t = self.start.topology
         cores = t.cores // t.sockets * curve.sockets
-        misses = self.possible(curve.peak_gbps * float(curve.ns[-1]) / 64 / cores)
+        misses = self.possible(curve.peak_gbps * curve.full_ns / 64 / cores)
         if not self.ranked():
             misses = self.crowded(misses, self.low)
             return self.finish(misses, self.low, (BUFFERS,))._replace(misfit=self.misfit(misses, self.low))
@@ -154,8 +154,26 @@ class _Search:
             if again[0] >= best[0]:
                 break
             best = again
+        if curve.threads > 1:
+            return self.beside(best)
         _, misses, use, self.most = best
         return self.finish(misses, use, (self.use, BUFFERS))._replace(misfit=self.misfit(misses, use))
+
+    def beside(self, best: tuple[float, int, float, bool]) -> Saturated:
+        """From what fits a curve best whose chaser shares its core: its latency is that of the core's buffers, too, and
+        says little of the misses. They stay as they were, if that fits nearly as well."""
+        before = outstanding(self.start)
+        use = self.used(before)
+        if self.misfit(before, use) < best[0] + WELL:
+            found = self.finish(before, use, (self.use,))
+            return found._replace(misfit=self.misfit(before, use))
+        if best[0] > WELL:  # latency does not rise with the misses all the way: begin with fewer, too
+            fewer = self.possible(before / 2)
+            use = self.used(fewer)
+            near = self.near(fewer, use)
+            best = min(best, (self.misfit(near, use), near, use, self.most), key=lambda one: one[0])
+        misfit, misses, use, self.most = best
+        return self.finish(misses, use, (self.use, BUFFERS))._replace(misfit=misfit)
 
     def both(self, misses: int, use: float) -> tuple[float, int, float, bool]:
         """The number of misses that suits a use best, with the misfit before it."""
@@ -176,16 +194,13 @@ class _Search:
         most = self.used(misses) if self.known.local else min(max(2 * before, self.low + 1), self.high)
         top = float(curve.gbps[-1])
         levels = [gbps for gbps in (TWO_THIRDS * top, top) if gbps > 0]
-        t = self.start.topology
-        cores = t.cores // t.sockets * curve.sockets - 1
 
         def misfit(use: float) -> float:
             machine = self.at(misses, use)
             prior = self.ratio(misses, use) - 1 if self.known.local else (use / before - 1) if before else use
             total = (prior / (BANDWIDTH if self.known.local else VAGUE)) ** 2
             for gbps in levels:
-                pause = round(cores * 64 * machine.core.frequency_ghz / gbps)
-                shown = twins.level(machine, curve.sockets, pause, LOADS)
+                shown = twins.level(machine, curve, twins.pause(machine, curve, gbps), LOADS)
                 total += ((shown.ns / float(twins.measured_at(curve, shown.gbps)) - 1) / BELOW) ** 2
                 self.evaluations += 1
             return total
@@ -201,7 +216,7 @@ class _Search:
     def crowded(self, misses: int, switch: float) -> int:
         """So many misses that the latency under full load is the measured one."""
         assert self.known.curve is not None
-        ns, seen = float(self.known.curve.ns[-1]), dict[int, float]()
+        ns, seen = self.known.curve.full_ns, dict[int, float]()
         while misses not in seen:
             shown = self.end(misses, switch).ns
             seen[misses] = abs(shown / ns - 1)
@@ -219,7 +234,7 @@ class _Search:
         off = [
             (self.ratio(misses, switch) - 1) / BANDWIDTH,
             (end.gbps / curve.peak_gbps - 1) / BANDWIDTH,
-            (end.ns / float(curve.ns[-1]) - 1) / LATENCY,
+            (end.ns / curve.full_ns - 1) / LATENCY,
         ]
         if len(lower.gbps) and lower.gbps[-1] > 0:
             share = float(lower.gbps[-1]) / curve.peak_gbps
@@ -247,7 +262,7 @@ class _Search:
         if key not in self.ends:
             self.told()
             self.evaluations += 1
-            self.ends[key] = twins.level(self.at(misses, switch), self.known.curve.sockets, 0, LOADS)
+            self.ends[key] = twins.level(self.at(misses, switch), self.known.curve, 0, LOADS)
         return self.ends[key]
 
     def ratio(self, misses: int, switch: float) -> float:
@@ -275,7 +290,7 @@ class _Search:
         for step in range(12):
             middle = (low + high) / 2 if step % 3 == 2 else low + (high - low) * above / (above - below)
             off = self.ratio(misses, middle) - 1
-            if abs(off) < CLOSE:
+            if abs(off) < (EXACT if self.use == SWITCH else CLOSE):  # bytes are whole
                 return middle
             if off > 0:
                 low, above = middle, off

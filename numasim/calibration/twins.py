@@ -180,28 +180,53 @@ class Level(NamedTuple):
     ns: float
 
 
-def level(machine: Machine, sockets: int, delay: int, accesses: int, seed: int = 1) -> Level:
-    """One core chases through 128 MiB, all others of these sockets stream from their own nodes, a pause of `delay`
+def loaders(machine: Machine, measured: Curve) -> int:
+    """How many threads load memory while another one chases."""
+    t = machine.topology
+    return t.cores // t.sockets * measured.sockets * measured.threads - 1
+
+
+def level(machine: Machine, measured: Curve, delay: int, accesses: int, seed: int = 1) -> Level:
+    """One thread chases through 128 MiB, all others of the curve's stream from their own nodes, a pause of `delay`
     cycles a line."""
     t = machine.topology
-    nodes = f"0-{sockets * t.nodes_per_socket - 1}"
-    words: dict[str, Any] = {"threads": t.cores // t.sockets * sockets, "cpunodebind": nodes, "pages": "2m"}
+    cores = t.cores // t.sockets * measured.sockets
+    bound = [f"{k * t.cores}-{k * t.cores + cores - 1}" for k in range(measured.threads)]
+    words: dict[str, Any] = {"threads": cores * measured.threads, "physcpubind": ",".join(bound), "pages": "2m"}
     words |= {"size": "128MiB", "warmup": 0, "delay": delay, "accesses": accesses, "seed": seed}
     groups = run(machine, "loaded", **words).groups
     return Level(sum(g.read_gbps for g in groups.values()), float(groups["chaser"].access.mean_ns))
+
+
+def pause(machine: Machine, measured: Curve, gbps: float) -> int:
+    """Cycles of a pause after each line with which the threads that load read so many GB/s, if they wait for nothing
+    else."""
+    return round(loaders(machine, measured) * 64 * machine.core.frequency_ghz / gbps)
+
+
+def injection(machine: Machine, measured: Curve) -> tuple[float, float] | None:
+    """(ns of a unit of the instrument's delay, ns beside it) that pass from line to line of a thread that loads, by
+    levels at which it waits for nothing else: a straight line with the least squares of relative errors. None if the
+    curve tells no delays, or less than three."""
+    if measured.delays is None or len(measured.gbps) < 3:
+        return None
+    load = measured.gbps - 64 / measured.ns  # without the thread that chases
+    use = (load > 0) & (measured.delays > 0)
+    if len(set(measured.delays[use].tolist())) < 3:
+        return None
+    between = loaders(machine, measured) * 64 / load[use]
+    unit, beside = np.polyfit(measured.delays[use], between, 1, w=1 / between)
+    return float(unit), float(beside)
 
 
 def curve(
     machine: Machine, measured: Curve, shares: tuple[float, ...] = SHARES, accesses: int | None = None
 ) -> list[Level]:
     """The simulated curve, at about these shares of the measured peak. accesses: of the chaser, a level."""
-    t = machine.topology
-    cores = t.cores // t.sockets * measured.sockets - 1
     found = []
     for share in shares:
-        full = cores * 64 * machine.core.frequency_ghz / measured.peak_gbps
-        delay = 0 if share >= 1 else round(full / share)
-        found.append(level(machine, measured.sockets, delay, accesses or (2500 if share > 0.85 else 5000)))
+        delay = 0 if share >= 1 else pause(machine, measured, share * measured.peak_gbps)
+        found.append(level(machine, measured, delay, accesses or (2500 if share > 0.85 else 5000)))
     return found
 
 

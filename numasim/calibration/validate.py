@@ -98,13 +98,13 @@ def _flat(machine: Machine, host: Host, cell: Cell) -> float:
 
 
 def simulated_at(machine: Machine, measured: Curve, shares: Sequence[float] = SHARES) -> tuple[Floats, float, float]:
-    """The simulated latency at each measured bandwidth (nan above what the model reaches); its peak and the latency
-    there. shares: of the measured peak, at which it is simulated."""
-    levels = sorted(curve(machine, measured, tuple(shares)))
-    gbps, ns = np.array(levels).T
+    """The simulated latency at each measured bandwidth (nan above what the model reaches); its peak, and the latency
+    without a delay. shares: of the measured peak, at which it is simulated; the last is 1, no delay."""
+    levels = curve(machine, measured, tuple(shares))
+    gbps, ns = np.array(sorted(levels)).T
     at = np.interp(measured.gbps, gbps, ns)
     at[measured.gbps > gbps[-1]] = np.nan
-    return at, float(gbps[-1]), float(ns[-1])
+    return at, float(gbps[-1]), levels[-1].ns
 
 
 def curve_rows(machine: Machine, measured: Curve) -> list[Row]:
@@ -122,7 +122,7 @@ def curve_rows(machine: Machine, measured: Curve) -> list[Row]:
     fitted = machine.source("core.prefetch_buffers").startswith("fitted")
     nan = float("nan")
     found.append(Row("loaded, peak", "GB/s", measured.peak_gbps, peak, PEAK, fitted, nan, nan))
-    found.append(Row("loaded, latency at the peak", "ns", float(measured.ns[-1]), top, SATURATED, fitted, nan, nan))
+    found.append(Row("loaded, latency at the peak", "ns", measured.full_ns, top, SATURATED, fitted, nan, nan))
     return found
 
 

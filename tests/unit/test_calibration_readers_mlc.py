@@ -41,6 +41,7 @@ def test_a_log_holds_what_the_hosts_tables_hold(host):
     else:
         np.testing.assert_allclose(found.curve.gbps, expected.curve.gbps, rtol=1e-12)
         np.testing.assert_array_equal(found.curve.ns, expected.curve.ns)
+        np.testing.assert_array_equal(found.curve.delays, expected.curve.delays)
         assert found.curve.sockets == ALL_SOCKETS
 
 

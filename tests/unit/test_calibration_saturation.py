@@ -9,9 +9,10 @@ from numasim.calibration.saturation import BUFFERS, QUEUE, SWITCH, Known, outsta
 from numasim.calibration.values import changed, value_of
 
 SHARES = (0.1, 0.4, 0.7, 0.85, 1.0)
+ONE = Curve(np.array([1.0]), np.array([80.0]), 1)  # of one socket, a thread a core
 
 
-def machine(cores, channels, ranks=2):
+def machine(cores, channels, ranks=2, threads=1):
     return compose.compose(
         spec.from_tables(
             {
@@ -19,6 +20,7 @@ def machine(cores, channels, ranks=2):
                 "family": "skylake-sp",
                 "sockets": 1,
                 "cores": cores,
+                "threads_per_core": threads,
                 "frequency_ghz": 3.0,
                 "l3_bytes": f"{1.375 * cores}MiB",
                 "memory": {"generation": "DDR4", "mts": 2666, "channels": channels, "ranks": ranks},
@@ -27,15 +29,15 @@ def machine(cores, channels, ranks=2):
     )
 
 
-def shown(made, wants_curve):
-    """What a machine shows: its bandwidth, and its curve."""
+def shown(made, wants_curve, threads=1):
+    """What a machine shows: its bandwidth, and its curve with so many threads a core."""
     local = [(Cell("bandwidth", (0, 0), 0.0), twins.Twins(made).bandwidth(0, 0), 1.0)]
     if not wants_curve:
         return Known(local, None)
-    peak = twins.level(made, 1, 0, 2000).gbps
-    rough = Curve(np.array([0.0, peak]), np.array([80.0, 200.0]), 1)
+    peak = twins.level(made, ONE._replace(threads=threads), 0, 2000).gbps
+    rough = Curve(np.array([0.0, peak]), np.array([80.0, 200.0]), 1, threads=threads)
     gbps, ns = np.array(sorted(twins.curve(made, rough, SHARES))).T
-    return Known(local, Curve(gbps, ns, 1))
+    return Known(local, Curve(gbps, ns, 1, threads=threads))
 
 
 @pytest.mark.parametrize(("misses", "switch"), [(10, 1.0), (14, 5.0), (20, 3.0)])
@@ -46,6 +48,17 @@ def test_a_curve_decides_both(misses, switch):
     assert abs(outstanding(found.machine) - misses) <= 2
     assert abs(value_of(found.machine, SWITCH) - switch) < 3 * found.errors[SWITCH]
     assert set(found.errors) == {BUFFERS, SWITCH}
+
+
+@pytest.mark.parametrize(("misses", "turned"), [(16, {SWITCH}), (8, {BUFFERS, SWITCH})])
+def test_with_a_thread_beside_the_chaser_misses_that_explain_its_curve_stay(misses, turned):
+    """Two threads a core: the latency of full load is also that of the chaser's own core."""
+    base = with_outstanding(machine(4, 1, threads=2), 16)
+    made = changed(with_outstanding(base, misses), {SWITCH: 3.0})
+    found = saturation.search(base, shown(made, True, threads=2), lambda: None)
+    assert set(found.errors) == turned
+    assert abs(outstanding(found.machine) - misses) <= (0 if misses == 16 else 2)
+    assert abs(value_of(found.machine, SWITCH) - 3.0) < 3 * found.errors[SWITCH]
 
 
 def test_a_bandwidth_that_cores_can_reach_says_how_well_channels_are_used():
@@ -117,7 +130,7 @@ def test_a_controller_that_chooses_from_fewer_reads_than_its_family_is_told_by_i
 @pytest.mark.parametrize("lowest", [[], [(0.0, 80.0)]], ids=["none", "no load"])
 def test_a_curve_of_full_load_alone_decides_what_it_can(lowest):
     made = with_outstanding(machine(4, 1), 12)
-    peak = twins.level(made, 1, 0, 2000)
+    peak = twins.level(made, ONE, 0, 2000)
     gbps, ns = np.array([*lowest, (peak.gbps, peak.ns)]).T
     found = saturation.search(machine(4, 1), Known([], Curve(gbps, ns, 1)), lambda: None)
     assert abs(outstanding(found.machine) - 12) <= 2

@@ -229,6 +229,6 @@ class _Log:
     def curve(self) -> Curve | None:
         if not self.points:
             return None
-        points = sorted(tuple(np.median(runs, axis=0)) for runs in self.points.values())
-        gbps, ns = np.array(points).T
-        return Curve(gbps, ns, ALL_SOCKETS)
+        points = sorted((*np.median(runs, axis=0), delay) for delay, runs in self.points.items())
+        gbps, ns, delays = np.array(points).T
+        return Curve(gbps, ns, ALL_SOCKETS, delays=delays)
