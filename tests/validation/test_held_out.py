@@ -1,7 +1,6 @@
 """What was left out of fits, as shipped: do the predictions lie in the bands of the split, and the intervals hold them?
 
-`python -m numasim.calibration.judge` makes calibration/hosts/held_out.csv; some of its rows are made here again. The
-worst row of a loaded curve is shown and not asserted: it is outside its band (docs/validation.md).
+`python -m numasim.calibration.judge` makes calibration/hosts/held_out.csv; some of its rows are made here again.
 """
 
 import math
@@ -26,18 +25,16 @@ def test_the_verdicts_are_shown(lefts, capsys):
         print("\n  " + "\n  ".join(judge.lines(lefts)))
 
 
-@pytest.mark.parametrize("experiment", ["pairs", "machine"])
-def test_pairs_and_machines_lie_in_their_bands(verdicts, experiment):
+@pytest.mark.parametrize("experiment", ["pairs", "load", "machine"])
+def test_what_was_left_out_lies_in_its_band(verdicts, experiment):
     told = verdicts[experiment]
     assert told.rows >= 20
     assert told.median <= told.band_median
     assert told.worst <= told.band_worst
 
 
-def test_load_is_right_in_the_middle_and_better_than_a_queue(verdicts):
-    told = verdicts["load"]
-    assert told.median <= told.band_median
-    assert told.beaten >= 0.95
+def test_load_is_told_better_than_by_a_queue(verdicts):
+    assert verdicts["load"].beaten >= 0.95
 
 
 def test_intervals_hold_what_was_left_out(lefts):
