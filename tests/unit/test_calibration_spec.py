@@ -136,7 +136,8 @@ def test_a_channel_has_its_familys_queue_of_reads_and_each_half_of_one_half_of_i
                       for name in ("skx-6140-2s", "genoa-9224-2s-cxl"))  # fmt: skip
     assert skylake.memory["dram"].queue_entries == 22
     assert "327043" in skylake.source("memory.dram.queue_entries")
-    assert [genoa.memory[name].queue_entries for name in ("dram", "cxl")] == [24, 24]
+    half = families.tables("zen4")["controller"]["queue_entries"] // 2
+    assert [genoa.memory[name].queue_entries for name in ("dram", "cxl")] == [half, half]
     own = own_family(tmp_path, lambda text: text + "\n[controller]\nqueue_entries = 48\n")
     made = neighbours.from_spec(spec.load(own)).machine
     assert (
