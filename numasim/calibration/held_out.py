@@ -125,14 +125,10 @@ def load(name: str, above: float, told: Report) -> list[Left]:
     sheet, said = ship.settle(host)
     base = resourced(neighbours.from_spec(sheet).machine, said)
     fitted = fit.fit(base, host._replace(curve=curve.below(above))).machine
-
-    def simulated(machine: Machine, shares: Sequence[float]) -> Floats:
-        at, _, top = validate.simulated_at(machine, curve, shares)
-        return np.where(np.isnan(at), top, at)
-
-    at, _, top = validate.simulated_at(fitted, curve, UPPER)
-    at = _beyond(fitted, curve, curve.below(above), at, top)
-    others = [simulated(other, DRAWN) for other in intervals.draws(fitted, CURVE_DRAWS)]
+    within, _, top = validate.simulated_at(fitted, curve, UPPER)
+    at = _beyond(fitted, curve, curve.below(above), within, top)
+    drawn = [validate.simulated_at(other, curve, DRAWN) for other in intervals.draws(fitted, CURVE_DRAWS)]
+    others = [np.where(np.isnan(ns), full, ns) for ns, _, full in drawn]
     spread = np.std(others, axis=0) / np.mean(others, axis=0)
     low = curve.gbps <= above * curve.peak_gbps
     use = low & (curve.gbps > 0)
